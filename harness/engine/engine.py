@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from harness.engine import generate, loglikelihood, memory, plain, prompt_prefill, shared_length
+from harness.engine.generate import DecodingRun
 from harness.engine.plans import GenerationPlan, LogLikelihoodPlan, places_by_kind, split_places
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
@@ -189,10 +190,7 @@ class Engine:
     ) -> Iterator[tuple[int, Generation]]:
         """The generation for every prompt with its place, as they are ready.  `end_tokens` end a text."""
         yield from self.generate_in_pages(plan, end_tokens, choose)
-        # Another choice may ask for the tokens before.
-        from harness.engine import launch_ahead  # which is needed on a GPU alone
-
-        run = launch_ahead.AheadRun if self.launches_ahead and choose is choose_tokens else None
+        run = self.decoding_run() if choose is choose_tokens else None  # another choice may ask for the tokens before
         choose = self.observe(plan, choose)
         slots = min(self.limits.slots, self.limits.tokens or self.limits.slots)
         rules = generate.DecodingRules(slots, end_tokens, choose, run)
@@ -209,6 +207,16 @@ class Engine:
             prompts = [plan.plain_prompts[i] for i in places]
             for at, generation in plain.generate_in_batches(self.model, prompts, end_tokens, rows, kind, choose):
                 yield plan.plain_places[places[at]], generation
+
+    def decoding_run(self) -> type[DecodingRun]:
+        """How rows are decoded behind shared prefixes; each kind of device needs one of these modules."""
+        if self.launches_ahead:
+            from harness.engine.launch_ahead import AheadRun
+
+            return AheadRun
+        from harness.engine.prompt_lookup import LookupRun
+
+        return LookupRun
 
     def generate_in_pages(
         self, plan: GenerationPlan, end_tokens: frozenset[int], choose: TokenChooser

@@ -6,7 +6,6 @@ Slots lie in blocks, long rows in the first ones: a row's attention reads as far
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,57 +16,14 @@ from transformers.cache_utils import Cache, DynamicLayer
 from harness.engine import shared_prefix_attention
 from harness.engine.device import join_tokens, send_numbers
 from harness.engine.memory import forget_values, layer_token_bytes, lazy_zeros
+from harness.engine.row_lengths import RowLengths
 from harness.engine.shared_prefix_attention import LayerStates, PrefixBatch, SharedPrefix
+from harness.engine.token_folds import OwnBlock
 
 GROWTH_TOKENS = 64  # by which slots grow
 MIN_BLOCK_ROWS = 8  # rows of a new block
 MIN_BLOCK_BYTES = 1 << 22  # of keys and values, at TYPICAL_TOKENS a row: to read a smaller block on its own is not worth it
 TYPICAL_TOKENS = 128
-
-
-@dataclass(frozen=True)
-class ActiveBlock:
-    """The slots of a block that are in use while a token is computed.
-
-    `slots`: among all slots.  `rows`: the same in their block.  `places`: of the token in each.  `read_length`: the tokens to
-    read with it, so many as the longest row has.
-    """
-
-    slots: slice
-    rows: Tensor
-    places: Tensor
-    read_length: int
-
-
-class RowLengths:
-    """How many tokens of its own each row has, in blocks of `block_rows` slots.  A new token is written behind them.
-
-    `max_tokens`: no row will exceed it; 0: unknown.
-    """
-
-    def __init__(self, block_rows: int, max_tokens: int = 0) -> None:
-        self.block_rows, self.max_tokens = block_rows, max_tokens
-        self.counts: list[int] = []
-        self.active_blocks: list[ActiveBlock] = []  # as they were when the last token was begun
-
-    def begin_token(self, places: Tensor) -> None:
-        """Notes where the new token of each row goes; `places`: the lengths `counts`, on the device."""
-        self.active_blocks = []
-        for start in range(0, len(self.counts), self.block_rows):
-            block = self.counts[start : start + self.block_rows]
-            slots = slice(start, start + len(block))
-            rows = torch.arange(len(block), device=places.device)
-            self.active_blocks.append(ActiveBlock(slots, rows, places[slots], max(block) + 1))
-
-    def slot_chain(self, slot: int) -> list[int]:
-        """The slots whose rows move up one by one when `slot` becomes free: the longest of each later block, then the last.
-
-        So long rows gather in the first blocks, and the slots in use stay without gaps.
-        """
-        chain = [slot]
-        while (start := (chain[-1] // self.block_rows + 1) * self.block_rows) < len(self.counts):
-            chain.append(max(range(start, min(start + self.block_rows, len(self.counts))), key=self.counts.__getitem__))
-        return chain if chain[-1] == len(self.counts) - 1 else [*chain, len(self.counts) - 1]
 
 
 class SlotCache(DynamicLayer):  # type: ignore[misc]
@@ -83,17 +39,17 @@ class SlotCache(DynamicLayer):  # type: ignore[misc]
         self.is_lazy = bool(lengths.max_tokens) and self.device.type == "cpu"
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Writes one token of every row, [rows, heads, 1, d]; the attention reads the blocks itself."""
+        """Writes the new tokens, [tokens, heads, 1, d]; the attention reads the blocks itself."""
         for active, block in zip(self.lengths.active_blocks, self.blocks, strict=False):
             for buffer, states in zip(block, (key_states, value_states), strict=True):
-                buffer[active.rows, :, active.places] = states[active.slots, :, 0]
+                buffer[active.rows, :, active.places] = states[active.tokens, :, 0]
         return key_states, value_states
 
-    def active_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Of each block the slots in use, their keys and their values, as far as its longest row reaches."""
-        for active, (keys, values) in zip(self.lengths.active_blocks, self.blocks, strict=False):
-            rows = len(active.rows)
-            yield active.slots, keys[:rows, :, : active.read_length], values[:rows, :, : active.read_length]
+    def active_blocks(self) -> Iterator[OwnBlock]:
+        """Of each block the new tokens, and the keys and values of their rows as far as its longest row reaches."""
+        for active, buffers in zip(self.lengths.active_blocks, self.blocks, strict=False):
+            keys, values = (buffer[: active.row_count, :, : active.read_length] for buffer in buffers)
+            yield OwnBlock(active.tokens, keys, values, active.fold)
 
     def reserve(self, block: int, rows: int, tokens: int) -> None:
         """Makes room for so many rows and tokens in a block.
@@ -148,8 +104,7 @@ class DecodingBatch:
         self.layers = [SlotCache(state, self.lengths) for state in like]
         self.cache = Cache(layers=self.layers)
         self.prefixes: list[LayerStates] = []  # of each row
-        self.prefix_groups: list[SharedPrefix] | None = None  # None: to be computed, since a row came or went
-        self.prefix_lengths = torch.empty(0, dtype=torch.long)  # of each row
+        self.row_groups: tuple[list[SharedPrefix], Tensor] | None = None  # None: to be computed, since a row came or went
 
     def __len__(self) -> int:
         return len(self.lengths.counts)
@@ -160,7 +115,7 @@ class DecodingBatch:
             layer.write_slot(len(self), state)
         self.lengths.counts.append(int(states[0][0].shape[1]))
         self.prefixes.append(prefix)
-        self.prefix_groups = None
+        self.row_groups = None
 
     def free_slot(self, slot: int) -> list[int]:
         """Removes a row; returns the chain of slots from this one to the last, each of whose rows is now in the one before."""
@@ -174,43 +129,62 @@ class DecodingBatch:
             layer.forget_slot(chain[-1])
         for values in (self.lengths.counts, self.prefixes):
             move_along(chain, values)
-        self.prefix_groups = None
+        self.row_groups = None
         return chain
 
-    def group_rows(self) -> list[SharedPrefix]:
-        """The rows by their prefix; sets `prefix_lengths` too."""
+    def add_token(self, slot: int) -> None:
+        """A row keeps one more of the tokens that the last step computed for it."""
+        self.lengths.counts[slot] += 1
+
+    def group_tokens(self, slots: Sequence[int]) -> tuple[list[SharedPrefix], Tensor]:
+        """New tokens, each of the row in one of `slots`, by the prefix of their rows; the lengths of these prefixes [B]."""
         device = self.model.device
-        slots_by_prefix: dict[int, list[int]] = {}
-        for slot, prefix in enumerate(self.prefixes):
-            slots_by_prefix.setdefault(id(prefix), []).append(slot)
-        self.prefix_lengths = torch.tensor([p[0][0].shape[1] for p in self.prefixes], device=device)
-        if len(slots_by_prefix) == 1:
-            return [SharedPrefix(None, self.prefixes[0])]
-        return [SharedPrefix(torch.tensor(s, device=device), self.prefixes[s[0]], s) for s in slots_by_prefix.values()]
+        places_by_prefix: dict[int, list[int]] = {}
+        for place, slot in enumerate(slots):
+            places_by_prefix.setdefault(id(self.prefixes[slot]), []).append(place)
+        lengths = torch.tensor([self.prefixes[slot][0][0].shape[1] for slot in slots], device=device)
+        if len(places_by_prefix) == 1:
+            return [SharedPrefix(None, self.prefixes[0])], lengths
+        groups = [
+            SharedPrefix(torch.tensor(places, device=device), self.prefixes[slots[places[0]]], places)
+            for places in places_by_prefix.values()
+        ]
+        return groups, lengths
 
     @torch.inference_mode()
-    def step(self, tokens: Sequence[int | Tensor]) -> Tensor:
-        """Feeds one token to each row; returns the logits [B, V] after it."""
-        counts, device = self.lengths.counts, self.model.device
+    def step(self, tokens: Sequence[int | Tensor], drafts: Sequence[Sequence[int]] = ()) -> Tensor:
+        """Feeds one token to each row, and behind it the row's drafts; returns the logits [B, V] after each of the B tokens.
+
+        Each row keeps its first one; see add_token().
+        """
+        device = self.model.device
+        new_counts = [1 + len(draft) for draft in drafts] or [1] * len(self)
+        slots = [slot for slot, n in enumerate(new_counts) for _ in range(n)]
+        counts = [self.lengths.counts[slot] + i for slot, n in enumerate(new_counts) for i in range(n)]
+        if len(slots) > len(self):
+            tokens = [each for token, draft in zip(tokens, drafts, strict=True) for each in (token, *draft)]
+            groups, prefix_lengths = self.group_tokens(slots)
+        else:
+            groups, prefix_lengths = self.row_groups = self.row_groups or self.group_tokens(slots)
         places, widest = send_numbers(counts, device), max(counts) + 1
-        self.lengths.begin_token(places)
+        self.lengths.begin_tokens(new_counts, places)
         for number, block in enumerate(self.lengths.active_blocks):
             for layer in self.layers:
                 layer.reserve(number, 0, block.read_length)
-        self.prefix_groups = self.group_rows() if self.prefix_groups is None else self.prefix_groups
         is_hidden = torch.arange(widest, device=device)[None] > places[:, None]
         mask = shared_prefix_attention.additive_mask(is_hidden, torch.empty(0, dtype=self.model.dtype, device=device))
         with shared_prefix_attention.use_attention(self.configs):
             out = self.model(
                 input_ids=join_tokens(tokens, device)[:, None],
                 # The cache knows a row's own tokens alone; its position counts those of the prefix too.
-                position_ids=(places + self.prefix_lengths)[:, None],
+                position_ids=(places + prefix_lengths)[:, None],
                 attention_mask=mask[:, None, None],
                 past_key_values=self.cache,
                 use_cache=True,
-                prefix_batch=PrefixBatch(self.prefix_groups, self.layers, places, counts),
+                prefix_batch=PrefixBatch(groups, self.layers, places, counts),
             )
-        self.lengths.counts[:] = [n + 1 for n in counts]
+        for slot in range(len(self)):
+            self.add_token(slot)
         logits: Tensor = out.logits[:, -1]
         return logits
 

@@ -171,16 +171,26 @@ def cached_loglikelihoods(model: Any, pairs: list[TokenPair]) -> list[LogLikelih
 
 @torch.inference_mode()
 def decoded_loglikelihoods(model: Any, pairs: Sequence[TokenPair], budget: memory.TokenBudget) -> list[LogLikelihood]:
-    """The log-likelihoods when the continuations, equally long, are fed to slots token by token; no two contexts are equal."""
+    """The log-likelihoods when the continuations, equally long, are fed to slots; no two contexts are equal.
+
+    In two steps a row is fed one token and then three, its neighbour three and then one, and so on; the rest token by token.
+    """
     steps = prompt_prefill.prefill_prompts(model, prompt_prefill.PromptTree([p.context for p in pairs]), budget)
     prompts = [prompt for step in steps for prompt in step]
     batch = kv_cache.DecodingBatch(model, prompts[0].states, len(pairs))
     for prompt in prompts:
         batch.add_row(prompt.prefix, prompt.states)
-    logits = [torch.stack([prompt.logits for prompt in prompts])]
     slots = {prompt.places[0]: slot for slot, prompt in enumerate(prompts)}
-    logits += [batch.step([pairs[i].continuation[n] for i in slots]) for n in range(len(pairs[0].continuation) - 1)]
-    return [plain.loglikelihood_of(torch.stack([s[slots[i]] for s in logits]), p.continuation) for i, p in enumerate(pairs)]
+    logits, texts = [[prompt.logits] for prompt in prompts], [list(pairs[i].continuation[:-1]) for i in slots]
+    for sizes in [(1, 3), (3, 1)] * (len(texts[0]) // 4) + [(1, 1)] * (len(texts[0]) % 4):
+        pieces = [[text.pop(0) for _ in range(sizes[slot % 2])] for slot, text in enumerate(texts)]
+        new = batch.step([tokens[0] for tokens in pieces], [tokens[1:] for tokens in pieces])
+        for slot, tokens in enumerate(pieces):
+            logits[slot] += new[: len(tokens)]
+            new = new[len(tokens) :]
+            for _ in tokens[1:]:
+                batch.add_token(slot)
+    return [plain.loglikelihood_of(torch.stack(logits[slots[i]]), p.continuation) for i, p in enumerate(pairs)]
 
 
 def branching_pairs(model: Any) -> list[TokenPair]:

@@ -9,7 +9,7 @@ k and lse_k = log sum_j exp(s_j) over its scores:
 values of a shared prefix are then read once, not once a row.
 
 Shapes: B rows with one new token each, H heads over G groups of keys and values, E = H / G heads for each of them, d wide,
-P shared tokens, S own ones.
+P shared tokens, S own ones.  Several new tokens of one row are rows here too, which have their own keys in common.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface
+
+if TYPE_CHECKING:
+    from harness.engine.token_folds import OwnBlock
 
 NAME = "skilldelta_shared_prefix"
 UNSUPPORTED_TERMS = "this attention has more terms than keys and values"
@@ -40,8 +43,8 @@ class SharedPrefix:
 class OwnKeys(Protocol):
     """Keys and values that the rows of one layer have behind their shared prefixes."""
 
-    def active_blocks(self) -> Iterable[tuple[slice, Tensor, Tensor]]:
-        """Slices of rows that cover the batch in order, with their keys and values [rows, G, S, d]."""
+    def active_blocks(self) -> Iterable[OwnBlock]:
+        """Blocks of rows that cover the batch in order."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,9 @@ def shared_prefix_attention(
     queries = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
     settings = read_settings(terms, width)
     visible = prefix_batch.visible_keys(terms.get("sliding_window") or 0, attention_mask)
-    mask = visible.own_mask.expand(-1, -1, queries.shape[2], -1)
     blocks = [
-        attend(queries[at], k, v, mask[at, ..., : k.shape[2]], settings)
-        for at, k, v in prefix_batch.own[module.layer_idx].active_blocks()
+        attend_own_keys(queries[block.tokens], block, visible.own_mask[block.tokens, ..., : block.keys.shape[2]], settings)
+        for block in prefix_batch.own[module.layer_idx].active_blocks()
     ]
     out, lse = blocks[0] if len(blocks) == 1 else (torch.cat(each) for each in zip(*blocks, strict=True))
     if settings.sinks is not None:
@@ -152,6 +154,16 @@ def additive_mask(is_hidden: Tensor, like: Tensor) -> Tensor:
 
 
 OutputAndLse = tuple[Tensor, Tensor]  # output [B, G, E, d]; log of the sum of exponentials of the scores [B, G, E]
+
+
+def attend_own_keys(queries: Tensor, block: OwnBlock, mask: Tensor, settings: AttentionSettings) -> OutputAndLse:
+    """The rows of a block [B, G, E, d] over their own keys.  The mask is [B, 1, 1, S]."""
+    each, fold = queries.shape[2], block.fold
+    if fold is None:
+        return attend(queries, block.keys, block.values, mask.expand(-1, -1, each, -1), settings)
+    folded = attend(fold.queries(queries), block.keys, block.values, fold.mask(mask, each), settings)
+    out, lse = (fold.tokens(values, each) for values in folded)
+    return out, lse
 
 
 def attend_shared_keys(

@@ -10,7 +10,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.engine import generate, kv_cache, loglikelihood, plain, prompt_prefill, self_test
+from harness.engine import generate, kv_cache, loglikelihood, plain, prompt_prefill, row_lengths, self_test
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.memory import TokenBudget
 from harness.engine.plain import TokenPair
@@ -167,7 +167,7 @@ def test_slots_behind_several_prefixes_generate_what_single_rows_do(
 def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes(
     lengths: list[int], size: int, drops: st.DataObject
 ) -> None:
-    held = kv_cache.RowLengths(size)
+    held = row_lengths.RowLengths(size)
     held.counts = sorted(lengths, reverse=True)
     while held.counts:
         slot = drops.draw(st.integers(0, len(held.counts) - 1))
@@ -177,7 +177,7 @@ def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes
         assert chain[-1] == len(held.counts) - 1
         kv_cache.move_along(chain, held.counts)
         assert sorted(held.counts) == kept
-        held.begin_token(torch.tensor(held.counts))
+        held.begin_tokens([1] * len(held.counts), torch.tensor(held.counts))
         reached = [part.read_length for part in held.active_blocks]
         assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 
