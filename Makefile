@@ -85,9 +85,9 @@ bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last
 	$(BIN)/python tests/bench/trainers.py
 	$(if $(MODEL),$(BIN)/python tests/bench/trainers.py --model $(MODEL) --pairs $(PAIRS) --only $(REAL_METHODS) --steps 6)
 
-bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa SIZES=real MODEL=a folder DTYPES=bfloat16 AT_ONCE=8 (rows here): parts
+bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa SIZES=real MODEL=a folder DTYPES=bfloat16 AT_ONCE=8 (rows here) TOKENS=512 (of answers, by its chat template): parts
 	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MODEL),--model $(MODEL)) \
-	  $(if $(DTYPES),--dtypes $(DTYPES)) $(if $(AT_ONCE),--rows-at-once $(AT_ONCE))
+	  $(if $(DTYPES),--dtypes $(DTYPES)) $(if $(AT_ONCE),--rows-at-once $(AT_ONCE)) $(if $(TOKENS),--answer-tokens $(TOKENS) --chat-template auto)
 
 bench-gpu: .venv/ready    ## the engine on one GPU against lm-eval's hf: under 8 minutes; MODEL=a folder with a real model
 	$(BIN)/python -m tests.bench.gpu $(if $(MODEL),--model $(MODEL))

@@ -20,7 +20,7 @@ import torch
 from harness.backends import transformers as backend
 from harness.types import Checkpoint, Request
 from tests.bench.sides import REFS, memory
-from tests.bench.works import make_workload, write_model
+from tests.bench.works import REAL_NEW_TOKENS, make_workload, write_model
 
 COUNTS = (1, 3, 10)
 QUESTIONS = {"truthfulqa": 16, "gsm8k": 16}
@@ -78,7 +78,7 @@ def measure(model: str, rows: Path, dtype: str = "bfloat16") -> str:
         is_real = bool(model) and (Path(model) / "config.json").exists()
         base = Path(model) if is_real else write_model(Path(place) / "model", rows, "18M")
         checkpoints = write_adapters(base, Path(place), max(COUNTS))
-        works = [make_workload(name, rows, count, is_real) for name, count in QUESTIONS.items()]
+        works = [make_workload(name, rows, count, REAL_NEW_TOKENS if is_real else 0) for name, count in QUESTIONS.items()]
         requests = [request for work in works for request in work.requests]
         runs = {}
         for count in COUNTS:

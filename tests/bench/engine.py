@@ -2,7 +2,7 @@
 
     SKILLDELTA_DATA=... python -m tests.bench.engine [--rows truthfulqa,mmlu,...] [--sizes 18M,135M,real] [--rounds 3]
                                                      [--scale 1] [--model FOLDER] [--dtypes float32,bfloat16]
-                                                     [--rows-at-once N]
+                                                     [--rows-at-once N] [--answer-tokens N] [--chat-template auto]
 
 Rows: truthfulqa, mmlu, gsm8k, bbh, ifeval (the real model alone); family (8 checkpoints by one command against 8 lm_eval
 commands), start (a whole command, from cold), adapters (LoRA checkpoints on one base), rollouts (answers sampled in training,
@@ -26,7 +26,7 @@ from pathlib import Path
 from harness.types import Response
 from tests.bench import adapters, commands, rollouts
 from tests.bench.sides import Side, Subject, TimedAnswers, describe_parity
-from tests.bench.works import make_workload, write_model
+from tests.bench.works import REAL_NEW_TOKENS, write_model
 
 # Questions of each task, subject or subtask, by size; 0: all.
 QUESTIONS = {
@@ -54,7 +54,7 @@ class SidePair:
 
         The largest is tried on a part that fills it: few requests would make it look as slow as a smaller one.
         """
-        requests = make_workload(name, self.subject.rows, questions, self.subject.real).first_part(QUARTER).requests
+        requests = self.subject.workload(name, questions).first_part(QUARTER).requests
         fills_batches = sum(max(1, len(r.choices)) for r in requests) >= 2 * BATCHES[-1]
         few = self.fastest(name, questions, QUARTER, BATCHES[:-1])
         return self.fastest(name, questions, QUARTER if fills_batches else 1, (few, BATCHES[-1]))
@@ -75,7 +75,7 @@ class SidePair:
         tree = self.mine.call("tree", name, questions)
         counts = [s.call("count", name, questions) for s in (self.mine, self.official)]
         peaks = [counts[i].operations / statistics.median(r[i].cpu * r[i].peak * 1e9 for r in runs) for i in (0, 1)]
-        workload = make_workload(name, self.subject.rows, questions, self.subject.real)
+        workload = self.subject.workload(name, questions)
         exact = self.exact(name, questions) if workload.requests[0].choices else []
         return (
             f"| {name} | {len(workload.requests)} | {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) "
@@ -102,11 +102,12 @@ def compare_size(size: str, names: list[str], options: argparse.Namespace, rows:
             if not (place / "config.json").exists():
                 print(f"\nThe real model is left out: there is none in {place or 'SKILLDELTA_MODEL'}", flush=True)
                 return
-            subjects = [Subject(place, rows, dtype, True, options.rows_at_once) for dtype in options.dtypes.split(",")]
+            about_answers = (options.answer_tokens, options.rows_at_once, options.chat_template)
+            subjects = [Subject(place, rows, dtype, *about_answers) for dtype in options.dtypes.split(",")]
         else:
             subjects = [Subject(write_model(Path(folder) / "model", rows, size), rows)]
         for subject in subjects:
-            kind = f"{subject.place.name}," if subject.real else f"A random Llama of {size} parameters,"
+            kind = f"{subject.place.name}," if subject.answer_tokens else f"A random Llama of {size} parameters,"
             print(f"\n{kind} {subject.dtype}\n\n{HEAD}", flush=True)
             pair = SidePair(subject, Side("ours", subject), Side("theirs", subject))
             for name in names:
@@ -123,6 +124,8 @@ def main() -> None:
     parser.add_argument("--model", default=os.environ.get("SKILLDELTA_MODEL", ""), help="folder of the real model")
     parser.add_argument("--dtypes", default="float32,bfloat16", help="of the real model")
     parser.add_argument("--rows-at-once", type=int, default=0, help="answers of the real model decoded together here")
+    parser.add_argument("--answer-tokens", type=int, default=REAL_NEW_TOKENS, help="the most of an answer of the real model")
+    parser.add_argument("--chat-template", default="none", help="of the real model's questions: none, or auto for its own")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="times the questions")
     options = parser.parse_args()

@@ -33,7 +33,7 @@ from harness.engine.sequences import TokenPrompt
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from harness.vllm_engine import VllmJob, VllmOptions
 from harness.vllm_package import has_vllm, vllm_version
-from tests.bench.works import make_workload, write_model
+from tests.bench.works import REAL_NEW_TOKENS, make_workload, write_model
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1.2B": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
@@ -238,7 +238,7 @@ def write_random(folder: Path, size: str, tokenizer: Path, device: str) -> Path:
 
 def make_works(rows: Path, is_quick: bool) -> Works:
     counts = QUICK if is_quick else QUESTIONS
-    works = {name: make_workload(name, rows, count, real=True).requests for name, count in counts.items()}
+    works = {name: make_workload(name, rows, count, REAL_NEW_TOKENS).requests for name, count in counts.items()}
     return {n: [r if r.choices else replace(r, max_tokens=8 if is_quick else NEW_TOKENS) for r in w] for n, w in works.items()}
 
 

@@ -27,16 +27,21 @@ STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and the rows that it is asked.  `real`: somebody trained it, so it ends its answers itself.
+    """A model and the rows that it is asked.
 
+    `answer_tokens`: the most of an answer; 0: the model is random, and does not end its answers itself.
     `rows_at_once`: as many answers are decoded together here; 0: as many as the engine chooses.
     """
 
     place: Path
     rows: Path
     dtype: str = "float32"
-    real: bool = False
+    answer_tokens: int = 0
     rows_at_once: int = 0
+    chat_template: str = "none"
+
+    def workload(self, name: str, questions: int) -> Workload:
+        return make_workload(name, self.rows, questions, self.answer_tokens)
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,13 @@ class SideModel:
     """A model with its requests."""
 
     def __init__(self, kind: str, subject: Subject) -> None:
-        self.rows, self.ours, self.real, dtype = subject.rows, kind != "theirs", subject.real, subject.dtype
+        self.subject, self.ours, template = subject, kind != "theirs", subject.chat_template
         checkpoint = Checkpoint("bench", str(subject.place), "transformers")
         if self.ours:
             options = ours.TransformersOptions(
-                dtype="float64" if kind == "exact" else dtype,
+                dtype="float64" if kind == "exact" else subject.dtype,
                 device="cpu",
-                chat_template="none",
+                chat_template=template,
                 batch_size=subject.rows_at_once,
             )
             self.model: Any = ours.load(checkpoint, options)
@@ -108,15 +113,13 @@ class SideModel:
                 self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)])
             )  # the self-test runs once for a model
         else:
-            self.model = theirs.load(checkpoint, theirs.LmEvalOptions("hf", dtype=dtype, device="cpu", chat_template="none"))
+            their_options = theirs.LmEvalOptions("hf", dtype=subject.dtype, device="cpu", chat_template=template)
+            self.model = theirs.load(checkpoint, their_options)
 
     def ask(self, name: str, questions: int, share: int = 1, batch: int = 0) -> TimedAnswers:
         """One run.  `share`: only the first part of the requests; `batch`: lm-eval's batch size."""
-        asked = (
-            make_workload(name, self.rows, questions, self.real).first_part(share)
-            if share > 1
-            else make_workload(name, self.rows, questions, self.real)
-        )
+        every = self.subject.workload(name, questions)
+        asked = every.first_part(share) if share > 1 else every
         if self.ours:
             self.model.cached_tokenizer.plans.clear()  # encoded texts and trees of the run before
         else:
@@ -136,7 +139,7 @@ class SideModel:
     def tree(self, name: str, questions: int) -> int:
         """Distinct tokens of the requests' prefix tree."""
         rows = []
-        for request in make_workload(name, self.rows, questions, self.real).requests:
+        for request in self.subject.workload(name, questions).requests:
             if request.choices:
                 pairs = [t.pair for t in self.model.tokenizer.encode_choices(request, self.model.template)]
                 rows += [[*p.context, *p.continuation][:-1] for p in pairs]

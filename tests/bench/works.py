@@ -47,8 +47,8 @@ class Workload:
         return Workload(self.tasks[:size], self.examples[:size], self.requests[:size])
 
 
-def make_workload(name: str, rows: Path, questions: int, real: bool = False) -> Workload:
-    """`questions`: of each task, subject or subtask; 0: all.  `real`: for a model that ends its answers itself."""
+def make_workload(name: str, rows: Path, questions: int, answer_tokens: int = 0) -> Workload:
+    """`questions`: of each task, subject or subtask; 0: all.  `answer_tokens`: the most of an answer; 0: for a random model."""
     limit = questions or None
     questions_of_tasks: list[tuple[Task, Example]] = []
     for task, groups in task_groups(name):
@@ -60,7 +60,7 @@ def make_workload(name: str, rows: Path, questions: int, real: bool = False) -> 
     return Workload(
         [t for t, _ in questions_of_tasks],
         [e for _, e in questions_of_tasks],
-        [r if r.choices else limit_answer(r, real) for r in requests],
+        [r if r.choices else limit_answer(r, answer_tokens) for r in requests],
     )
 
 
@@ -80,10 +80,10 @@ def find_task(module: Any, name: str) -> Task:
     return next(t for t in module.TASKS if t.name == name)
 
 
-def limit_answer(request: Request, real: bool) -> Request:
+def limit_answer(request: Request, answer_tokens: int) -> Request:
     """The same with fewer tokens at the most, and for random models with an end that they find."""
-    if real:
-        return replace(request, max_tokens=REAL_NEW_TOKENS)
+    if answer_tokens:
+        return replace(request, max_tokens=answer_tokens)
     return replace(request, max_tokens=MAX_NEW_TOKENS, stop=(*request.stop, END))
 
 
