@@ -9,6 +9,9 @@ from hypothesis import settings
 os.environ["HF_HUB_OFFLINE"] = "1"  # no network in tests; huggingface_hub reads it once, when it is imported
 os.environ.pop("COLUMNS", None)  # tables and help are as wide as it says
 os.environ["SKILLDELTA_JUDGE_CACHE"] = "none"  # what a judge replied in one test is no reply in another
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Threads of workers side by side would wait for one another: that takes three times the processor time.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 # Times vary with the machine, and the same tests run every time.
 settings.register_profile("skilldelta", deadline=None, derandomize=True, database=None)
