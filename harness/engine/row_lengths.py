@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.engine.device import send_numbers
 from harness.engine.token_folds import TokenFold, fold_tokens
 
 
@@ -46,9 +47,11 @@ class RowLengths:
         for start in range(0, len(self.counts), self.block_rows):
             counts, new = (values[start : start + self.block_rows] for values in (self.counts, new_counts))
             tokens = slice(first, first + sum(new))
-            rows = torch.tensor([row for row, n in enumerate(new) for _ in range(n)], device=places.device)
             longest = max(count + n for count, n in zip(counts, new, strict=True))
             fold = fold_tokens(new, places.device)
+            rows = torch.arange(len(new), device=places.device)  # made there: a GPU would be waited for with a copy
+            if fold is not None:
+                rows = send_numbers([row for row, n in enumerate(new) for _ in range(n)], places.device)
             self.active_blocks.append(ActiveBlock(tokens, rows, places[tokens], len(new), longest, fold))
             first = tokens.stop
 
