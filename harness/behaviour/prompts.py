@@ -12,6 +12,7 @@ from harness.data import parse_rows, read_text
 from harness.training.conversations import parse_prompt
 from harness.training.messages import Text, UnusableRowError, describe_faults
 from harness.training.parse_settings import ParseSettings
+from harness.training.row_texts import names_without_rows
 from harness.types import Example, Json, Message, Request, Response, Score, SkilldeltaError, Task, digest
 
 SKILL = "behaviour"
@@ -42,7 +43,8 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
     settings = ParseSettings(source=str(path), chat=True, ignore=tuple(ignore_columns))
     rows: dict[str, Json] = {}
     faults = Counter[str]()
-    for raw in raw_prompts(path):
+    raw_rows = list(raw_prompts(path))
+    for raw in raw_rows:
         try:
             row = prompt_row(parse_prompt(raw, settings).prompt)
         except UnusableRowError as fault:
@@ -54,6 +56,9 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
         rows.setdefault(key, row)
     if not rows:
         raise SkilldeltaError(f"{path} holds no prompt: {describe_faults(faults) or 'it is empty'}.")
+    if missing := names_without_rows(ignore_columns, raw_rows):
+        columns = ", ".join(dict.fromkeys(column for raw in raw_rows for column in raw))
+        raise SkilldeltaError(f"--ignore-columns {','.join(missing)}: no row of {path} has it.  The columns are: {columns}.")
     return PromptFile(path, tuple(rows.values())[: limit or None], dict(sorted(faults.items())))
 
 

@@ -27,7 +27,8 @@ ChoiceTasks = Annotated[
     typer.Option("--tasks", "-t", help="Tasks of choices, such as mmlu or truthfulqa_mc1, for calibration (ECE)."),
 ]
 IgnoreColumns = Annotated[
-    list[str] | None, typer.Option("--ignore-columns", help="A column of the prompts that is no part of them; may be repeated.")
+    list[str] | None,
+    typer.Option("--ignore-columns", help="Columns of the prompts that are no part of them: one, or several with commas."),
 ]
 
 
@@ -66,7 +67,7 @@ def behaviour(
         from reports.behaviour import write_report
 
     refuse_devices(model)
-    file = read_prompts(prompts, ignore_columns or (), check_limit(limit))
+    file = read_prompts(prompts, [name for names in ignore_columns or () for name in names.split(",")], check_limit(limit))
     choice_tasks = api.resolve(",".join(tasks or ()), include or ())
     settings = where.settings(selections=api.limits(limit or None, None), **generation.settings(), **earlier.settings())
     check_draws(settings)

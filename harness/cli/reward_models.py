@@ -37,14 +37,14 @@ def reward_accuracy(
 
     if limit < 0:
         raise SkilldeltaError(f"--limit {limit}: write 1 or more, or 0 for all.")
+    judges = [LazyJudge(m if ":" in m else f"reward:{m}" + (f",base={base}" if base else "")) for m in models]
     every, faults = read_pair_questions(pairs) if pairs else (read_pairs(data), {})
     subsets = group_by(every, lambda pair: pair.subset).values()
     rows = [pair for subset in subsets for pair in list(subset)[: limit or None]]
     if faults:
         note(f"{pairs}: {len(every)} pairs; {sum(faults.values())} skipped: {describe_faults(faults)}.")
     facts: list[dict[str, Any]] = []
-    for model in models:
-        judge = LazyJudge(model if ":" in model else f"reward:{model}" + (f",base={base}" if base else ""))
+    for model, judge in zip(models, judges, strict=True):
         accuracies = subset_accuracies(judge.get(), rows)
         sections = section_scores({a.name: (a.n, a.accuracy) for a in accuracies})
         facts.append(

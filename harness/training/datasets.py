@@ -13,7 +13,7 @@ from harness.training import parallel
 from harness.training.conversations import Conversation, PolicyPrompt, parse_conversation, parse_prompt
 from harness.training.messages import UnusableRowError, describe_faults
 from harness.training.parse_settings import ParseSettings
-from harness.training.row_texts import nested_texts
+from harness.training.row_texts import names_without_rows, nested_texts
 from harness.training.settings import TrainerSettings
 from harness.training.source_rows import raw_rows
 from harness.types import Json, SkilldeltaError, digest
@@ -63,12 +63,15 @@ def load_mixture(config: TrainerSettings, parse: ParseRow[T]) -> TrainingRows[T]
     for name, values in (("weights", config.weights), ("kinds", config.kinds)):
         if values and len(values) != count:
             raise SkilldeltaError(f"--{name} has {len(values)} entries for {count} sources of data: give one for each.")
-    sources, report = [], []
+    sources, report, missing = [], [], set(config.ignore_columns)
     for i, name in enumerate(config.data):
         settings = parse_settings(config, name, config.kinds[i] if config.kinds else "")
         rows, facts = load_source(name, settings, parse)
         sources.append(rows)
         report.append(facts)
+        missing.difference_update(settings.ignored)
+    if missing and parallel.is_writer():
+        LOG.warning("--ignore-columns %s: no row of %s has it.", ",".join(sorted(missing)), ", ".join(config.data))
     mixture = draw_mixture([len(rows) for rows in sources], config.weights, config.limit, config.seed)
     use_counts = Counter(source for source, _ in mixture)
     for i, facts in enumerate(report):
@@ -102,6 +105,7 @@ def parse_every(raw: Sequence[Json], settings: ParseSettings, parse: ParseRow[T]
         except UnusableRowError as fault:
             faults[str(fault)] += 1
     settings.check_numbers()
+    settings.ignored.update({*settings.ignore}.difference(names_without_rows(settings.ignore, raw)))
     return rows, faults
 
 

@@ -12,8 +12,8 @@ class ParseSettings:
     """How rows are read, and the labels of their source.
 
     `rate` orders completions: "mean" of the aspects, "overall", or one aspect.  With `chat`, plain text becomes turns.
-    `ignore` columns are no part of a row; `unused` collects the names of those that nothing read, `numbers` the labels and
-    winners that are written as numbers: what they mean, only the whole source says.
+    `ignore` columns are no part of a row; `ignored` collects those of them that a row has, `unused` the names of columns that
+    nothing read, `numbers` the labels and winners that are written as numbers: what they mean, only the whole source says.
     """
 
     rate: str = "mean"
@@ -22,6 +22,7 @@ class ParseSettings:
     kind: str = ""
     chat: bool = False
     ignore: tuple[str, ...] = ()
+    ignored: set[str] = field(default_factory=set, compare=False)
     unused: set[str] = field(default_factory=set, compare=False)
     numbers: set[str] = field(default_factory=set, compare=False)
 

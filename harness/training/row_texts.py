@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from harness.types import Json
 
 # Letters of scripts that put no spaces between words: Thai to Burmese, Khmer, Japanese, Chinese.
 NO_SPACES = re.compile(r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -30,6 +32,25 @@ def nested_texts(value: Any) -> Iterator[str]:
             rest += reversed(tuple(part.values()))
         elif isinstance(part, Sequence):
             rest += reversed(part)
+
+
+def names_without_rows(names: Iterable[str], rows: Iterable[Json]) -> list[str]:
+    """Those of the names that no row has as a key, at any depth, nor in quotes inside a text: some files hold JSON as text."""
+    missing = dict.fromkeys(names)
+    for row in rows:
+        if not missing:
+            break
+        rest: list[Any] = [row]
+        while rest:
+            part = rest.pop()
+            if isinstance(part, str):
+                present = [name for name in missing if f'"{name}"' in part]
+            else:
+                present = [name for name in missing if name in part] if isinstance(part, Mapping) else []
+                rest += part.values() if isinstance(part, Mapping) else part if isinstance(part, Sequence) else ()
+            for name in present:
+                missing.pop(name)
+    return list(missing)
 
 
 def holds_words(value: Any) -> bool:

@@ -79,6 +79,20 @@ def test_a_file_that_is_no_file_of_prompts_is_refused(name: str, rows: list[obje
     assert read_prompts(write(tmp_path, "more.jsonl", {"prompt": "Why?", "hint": "a hint"}), ["hint"]).rows
 
 
+def test_a_column_to_ignore_that_no_row_has_is_refused(tmp_path):
+    file = write(
+        tmp_path,
+        "p.jsonl",
+        {"prompt": "Why?", "hint": "a hint of words"},
+        {"messages": [{"role": "user", "content": "How?", "note_of_mine": "words of a note"}]},
+    )
+    with pytest.raises(
+        SkilldeltaError, match=r"--ignore-columns hnit: no row .* has it.  The columns are: prompt, hint, messages"
+    ):
+        read_prompts(file, ["hint", "hnit", "note_of_mine"])
+    assert len(read_prompts(file, ["hint", "note_of_mine"]).rows) == 2
+
+
 def test_the_task_asks_and_scores_nothing(tmp_path: Path) -> None:
     task = prompt_task(read_prompts(write(tmp_path, "my.prompts.txt", "Why?")), 64)
     (example,) = examples(task, None)

@@ -297,3 +297,12 @@ def test_skipped_rows_and_unused_columns_are_said(write: Rows, caplog: pytest.Lo
         datasets.load_mixture(TrainerSettings(data=(write("some.jsonl", rows),)), parse_pair)
     assert "1 rows to train on; 2 skipped: 1 x empty rejected answer, 1 x identical answers" in caplog.text
     assert "columns that are not used: rating" in caplog.text
+
+
+def test_a_column_to_ignore_that_no_source_has_is_said(write: Rows, caplog: pytest.LogCaptureFixture) -> None:
+    pair = {"prompt": ASK, "chosen": RIGHT, "rejected": WRONG}
+    written_as_text = {**pair, "prompt": json.dumps([turn("user", ASK, inner="words of a note")])}
+    data = (write("a.jsonl", [{**pair, "hint": "a hint of words"}]), write("b.jsonl", [written_as_text]))
+    with caplog.at_level(logging.WARNING, "skilldelta"):
+        datasets.load_mixture(TrainerSettings(data=data, ignore_columns=("hint", "inner", "hnit")), parse_pair)
+    assert f"--ignore-columns hnit: no row of {data[0]}, {data[1]} has it." in caplog.text
