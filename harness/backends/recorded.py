@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +75,8 @@ def recorded_response(request: Request, records: Sequence[RecordedOutput]) -> Re
         return Response(finish="error", error=f"{NOT_RECORDED} of draw {request.draw + 1}" if records else NOT_RECORDED)
     record = records[request.draw]
     logprobs = record.response.logprobs
+    if not all(map(math.isfinite, logprobs)):
+        return Response(finish="error", error="a recorded log-probability is no finite number")
     if not logprobs:
         return cut_text(request, record.response)
     if not record.choices:
@@ -140,5 +143,6 @@ def load(checkpoint: Checkpoint, options: RecordedOptions) -> RecordedModel:
         except NoOutputsError as error:
             empty[file] = error
     if not records:
-        raise next(iter(empty.values()), SkilldeltaError("No files with recorded outputs were named."))
+        nothing = f"No row of {', '.join(options.files)} holds an answer." if options.files else "No file of outputs was named."
+        raise next(iter(empty.values()), SkilldeltaError(nothing))
     return RecordedModel(records, [Path(file).name for file in empty])

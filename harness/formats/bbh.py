@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from harness.interchange.recorded_answers import parse_answers
 from harness.interchange.recorded_outputs import RecordedOutput
 from harness.interchange.untrusted_files import UntrustedFile
-from harness.types import Response
 
 QUESTION = re.compile(r".*\n\nQ: (.*?)(?:\nA:[^\n]*)?\s*", re.DOTALL)
 AFTER_SUBTASK = re.compile(r"_few_shot_template.*|\.json(\.gz)?$")
@@ -27,4 +27,5 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
     for output in file.content["outputs"]:
         match = QUESTION.fullmatch(output["input"])
         row = {"subtask": subtask, "input": match[1] if match else output["input"], "target": output["target"]}
-        yield RecordedOutput(Response(output["prediction"]), row=row, prompt=output["input"])
+        for response in parse_answers(output["prediction"], {}):
+            yield RecordedOutput(response, row=row, prompt=output["input"])

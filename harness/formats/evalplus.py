@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.interchange.imported_log import UNKNOWN, ExampleRows, ImportedLog, RefusedLog, describe_inputs, describe_task
+from harness.interchange.recorded_answers import parse_answers
 from harness.interchange.recorded_outputs import RecordedOutput
 from harness.interchange.untrusted_files import UntrustedFile, load_json, require_field, require_object
 from harness.types import Json, Response, Sample, Score, SkilldeltaError
@@ -31,7 +32,8 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
     """Every solution, by the problem's id."""
     for task_id, solutions in parse_solutions(file.content, str(file.path)).items():
         for solution in solutions:
-            yield RecordedOutput(Response(solution["solution"]), id=task_id)
+            for response in parse_answers(solution.get("solution"), {}):
+                yield RecordedOutput(response, id=task_id)
 
 
 def holds_scores(file: UntrustedFile) -> bool:
@@ -93,5 +95,5 @@ def make_samples(problems: Mapping[str, Sequence[Json]], level: str) -> tuple[li
             has_verdicts = all(verdict in VERDICTS for verdict in verdicts)
             value = float(all(verdict == "pass" for verdict in verdicts)) if has_verdicts else None
             score = Score(value, ", ".join(map(str, verdicts)), {}, "" if has_verdicts else f"its verdict is {verdicts[-1]}")
-            samples.append(Sample(example, UNKNOWN, Response(str(solution.get("solution", ""))), score, draw))
+            samples.append(Sample(example, UNKNOWN, Response(str(solution.get("solution") or "")), score, draw))
     return samples, rows.by_id

@@ -28,6 +28,7 @@ from harness.interchange.metric_tables import TOLERANCE, LoggedTask, MetricTable
 from harness.interchange.recorded_outputs import RecordedOutput
 from harness.interchange.untrusted_files import UntrustedFile, load_json, read_objects, require_object
 from harness.json_lines import encode_lines
+from harness.json_values import storable
 from harness.registry import LM_EVAL
 from harness.types import Aggregate, Json, SkilldeltaError, digest
 
@@ -47,7 +48,7 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
     """The responses to each document, once: they are the same under every filter."""
     documents = set()
     for row in file.rows:
-        if (document := (row["doc_id"], digest(row["doc"]))) not in documents:
+        if (document := (row["doc_id"], digest(storable(row["doc"])))) not in documents:
             documents.add(document)
             yield from parse_outputs(row)
 

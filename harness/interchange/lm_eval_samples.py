@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.interchange.imported_log import UNKNOWN
 from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable
+from harness.interchange.recorded_answers import parse_answers
 from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
 from harness.interchange.untrusted_files import require_field, shorten
 from harness.json_values import storable
@@ -27,15 +28,18 @@ def parse_outputs(row: Json) -> Iterator[RecordedOutput]:
     """One output with a log-probability for each choice, or one for each text that was generated."""
     doc = row["doc"] if isinstance(row["doc"], dict) else {"question": row["doc"]}
     example: dict[str, Any] = {"row": doc, "id": first_text(doc, IDS), "prompt": first_text(doc, PROMPTS)}
-    likelihoods = [parse_likelihood(responses[0]) for responses in row["resps"]]
-    if all(likelihoods):
+    likelihoods = [parse_likelihood(responses[0]) if responses else None for responses in row["resps"]]
+    prompts = [arguments[0] if arguments else "" for arguments in list_arguments(row.get("arguments") or ())]
+    if likelihoods and all(likelihoods):
         logprobs, greedy = zip(*(pair for pair in likelihoods if pair), strict=True)
-        choices = tuple(str(arguments[1]) for arguments in list_arguments(row.get("arguments", ())))
+        choices = tuple(str(arguments[1]) for arguments in list_arguments(row.get("arguments") or ()))
         yield RecordedOutput(Response(logprobs=logprobs, greedy=greedy), choices=choices, **example)
         return
+    prompt = prompts[0] if prompts and isinstance(prompts[0], str) else ""
     for responses in row["resps"]:
         for text in responses:
-            yield RecordedOutput(Response(str(text)), **example)
+            for response in parse_answers(text, {}, prompt):
+                yield RecordedOutput(response, **example)
 
 
 def list_arguments(requests: Any) -> list[list[Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
+from harness.json_values import storable
 from harness.types import Example, Json, Request, digest
 
 SIMILARITY = 0.8  # of their words: two wordings of one prompt
@@ -76,7 +77,7 @@ def list_names(row: Json, identity: str, prompt: str) -> Iterator[str]:
         if identity.lower().startswith("mbpp/"):
             yield f"id {identity.lower()}"
     if row:
-        yield f"row {digest(row)}"
+        yield f"row {digest(storable(row))}"
     question = first_text(row, PROMPTS)
     if question and isinstance(row.get("choices"), list):
         yield f"question {collapse_space(question)} {collapse_space(' '.join(map(str, row['choices'])))}"

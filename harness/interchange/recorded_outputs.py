@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.interchange.recorded_answers import is_missing
 from harness.interchange.untrusted_files import UntrustedFile
 from harness.types import Json, Response, SkilldeltaError, unknown_name
 
 KIND = "recorded-outputs"
 
 # Columns by the names that programs give them; the first that a row has counts.
-IDS = ("example", "id", "task_id", "key")
+IDS = ("example", "custom_id", "id", "task_id", "key")
 PROMPTS = ("prompt", "instruction", "question", "input")
 OUTPUTS = ("response", "completion", "solution", "output", "output_2", "model_output", "raw_output", "generation", "prediction")
 
@@ -60,13 +61,26 @@ def read_recorded(path: Path, format_name: str = "auto", model: str = "") -> lis
 
 def first_value(row: Json, names: Iterable[str]) -> Any:
     """The value of the first of `names` that the row has; None if it has none."""
-    return next((row[n] for n in names if row.get(n) is not None), None)
+    return next((row[n] for n in names if not is_missing(row.get(n))), None)
 
 
 def first_text(row: Json, names: Iterable[str]) -> str:
-    """The same as text; "" if the row has none of `names`."""
+    """The same as text, of messages the last one of the user; "" if the row has none of `names`."""
     value = first_value(row, names)
+    if questions := [turn.get("content") for turn in value if isinstance(turn, dict)] if isinstance(value, list) else []:
+        questions = [
+            turn.get("content") for turn in value if isinstance(turn, dict) and turn.get("role") == "user"
+        ] or questions
+        return str(questions[-1])
     return "" if value is None else str(value)
+
+
+def prompt_text(row: Json) -> str:
+    """The whole prompt of a row, its messages one a line; "" if it has none."""
+    value = first_value(row, PROMPTS)
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        return "\n".join(str(turn.get("content")) for turn in value)
+    return first_text(row, PROMPTS)
 
 
 def choose_model(model: str, names: Iterable[str], path: Path) -> str:

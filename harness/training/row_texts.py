@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.types import Json
+if TYPE_CHECKING:
+    from harness.types import Json
 
 # Letters of scripts that put no spaces between words: Thai to Burmese, Khmer, Japanese, Chinese.
 NO_SPACES = re.compile(r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")

@@ -330,3 +330,39 @@ def test_a_recorded_program_is_not_cut_as_the_rest_of_a_function() -> None:
     assert recorded_text("    return 2 * x\n\nprint(1)", prompt=head, raw=True, stop=stop)[0] == "    return 2 * x\n"
     whole = "import math\n\ndef double(x):\n    return 2 * x"
     assert recorded_text(whole, prompt=head, raw=True, stop=stop)[0] == whole
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_elsewhere_in_a_row_does_no_harm(tmp_path: Path, value: float) -> None:
+    rows = [{**row, "response": row["answer"], "latency": value} for row in ROWS]
+    rows[1]["response"] = float("nan")
+    assert texts(write(tmp_path / "a.jsonl", rows)) == ["0", NOT_RECORDED, "4", "6", "8"]
+
+
+def test_lm_eval_logs_with_empty_responses_and_numbers_that_are_none(tmp_path: Path) -> None:
+    resps: list[Any] = [["0"], [None], [], ["6"], ["8"]]
+    rows = [{"doc_id": i, "doc": row | {"x": float("nan")}, "resps": [resps[i]]} for i, row in enumerate(ROWS)]
+    assert texts(write(tmp_path / "samples_sums.jsonl", rows)) == ["0", NOT_RECORDED, NOT_RECORDED, "6", "8"]
+    empty = write(tmp_path / "b.jsonl", [{"doc_id": 0, "doc": ROWS[0], "resps": [[None]]}])
+    with pytest.raises(SkilldeltaError, match=r"No row of .*b.jsonl holds an answer"):
+        texts(empty)
+
+
+def test_conversations_and_batches_of_servers_are_outputs(tmp_path: Path) -> None:
+    ask = [[{"role": "system", "content": "Be short."}, {"role": "user", "content": row["question"]}] for row in ROWS]
+    said = [{"role": "assistant", "content": row["answer"]} for row in ROWS]
+    whole = [{"messages": [*turns, answer]} for turns, answer in zip(ask, said, strict=True)]
+    split = [{"prompt": turns, "response": answer["content"]} for turns, answer in zip(ask, said, strict=True)]
+    reply = [{"status_code": 200, "body": {"choices": [{"message": answer, "finish_reason": "stop"}]}} for answer in said]
+    batch = [{"id": f"batch_{i}", "custom_id": e.id, "response": reply[i], "error": None} for i, e in enumerate(examples(ROWS))]
+    expected = [row["answer"] for row in ROWS]
+    for name, rows in (("whole", whole), ("split", split), ("batch", batch)):
+        assert texts(write(tmp_path / f"{name}.jsonl", rows)) == expected, name
+    wrapped = tmp_path / "wrapped.json"
+    wrapped.write_text(json.dumps({"model": "m", "results": split}))
+    assert texts(wrapped) == expected
+
+
+def test_a_log_probability_that_is_no_number_has_no_score(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{**row, "response": [float("nan"), -1.0]} for row in ROWS])
+    assert texts(path) == ["a recorded log-probability is no finite number"] * len(ROWS)
