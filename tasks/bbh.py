@@ -14,7 +14,7 @@ from harness import data
 from harness.config import load_yaml
 from harness.data import DataSource, locate, read_text
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
-from tasks.answer_reading import stated_choice
+from tasks.answer_reading import stated_choice, word_answers
 from tasks.answer_reading.stated_number import read_number
 
 SUBTASKS = (
@@ -147,8 +147,19 @@ def read_answer(text: str, question: str, target: str) -> tuple[str, bool]:
         answer = read_number(text)
         number = answer.number if answer.is_stated or "\n" not in text.strip() else None
         return (number.text, number.value == int(target)) if number else ("", False)
-    statement = stated_choice.stated_text(text)
+    statement = stated_in_words(text, word_answers.possible_words(question, target))
+    if not any(sign.isalnum() for sign in target):
+        statement = statement or word_answers.last_brackets(text)
     return statement, stated_choice.same_words(statement, target)
+
+
+def stated_in_words(text: str, words: tuple[str, ...]) -> str:
+    """What a response states, where the answer is one of the words, or all of them in an order; (): they are not known."""
+    statement = stated_choice.stated_text(text, lambda line: word_answers.find_answer(line, words))
+    is_answer = any(stated_choice.same_words(statement, word) for word in words)
+    if not words or is_answer or (statement and "\n" in text.strip()):
+        return statement
+    return word_answers.final_words(text, words) or statement
 
 
 def strip_punctuation(text: str) -> str:

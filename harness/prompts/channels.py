@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# What may stand before a response's own text: tokens that begin a text, and those of the assistant's role.
+# What may stand before a response's own text: tokens that begin a text, and those and headings of the assistant's role.
 LEAD = re.compile(
-    r"(?:[\s\ufeff\u200b]|<s>|<bos>|<sop>|\[gMASK\]|<[|｜][\w▁]{1,40}[|｜]>(?:assistant\b)?|[Aa]ssistant(?::|(?=[ \t]*\n)))*"
+    r"(?:[\s\ufeff\u200b]|<s>|<bos>|<sop>|\[gMASK\]|<[|｜][\w▁]{1,40}[|｜]>(?:assistant\b)?"
+    r"|(?:<start_of_turn>|<\|turn>)(?:model\b)?|<beginning_of_sentence>(?:ai\b[^<\n]{0,40})?|\]~!b\[|\]~b\](?:ai\b)?"
+    r"|<seed:bos>(?:assistant\b)?|<(?:SPECIAL_11|extra_id_1)>(?:Assistant\b)?|<longcat_(?:s|assistant)>|\[\|assistant\|\]"
+    r"|<role>ASSISTANT</role>|\[/INST\]|\[unused9\](?:助手：)?|<reserved_107>"
+    r"|(?:[Aa]ssistant|ASSISTANT)(?::|(?=[ \t]*\n))|#{2,4}[ \t]*(?:Response|Assistant)[ \t]*:?(?=[ \t]*\n))*"
 )
 CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
 MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")

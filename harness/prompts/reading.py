@@ -21,10 +21,17 @@ WHOLE_TEXT = "none"  # as tags: nothing is parted
 SILENCE = "no answer: the response is empty"
 ONLY_REASONING = "no answer: nothing follows the reasoning"
 UNCLOSED = "no answer: the reasoning block is never closed"
+# Of Qwen, Llama, Gemma, Phi, Mistral, DeepSeek, EXAONE, Ling, MiniMax, Seed-OSS, LongCat, Hunyuan, ERNIE, Apertus, Kimi,
+# Nemotron, openPangu, dots, Grok, Solar Open, HyperCLOVA, Megrez, Baichuan, InternLM.
 TURN_ENDS = (
     *(f"<|{w}|>" for w in ("im_end", "eot_id", "eom_id", "end", "return", "endoftext", "end_of_text", "end_of_turn", "eos")),
-    *(f"<|{w}|>" for w in ("user", "observation", "call", "pad", "END_OF_TURN_TOKEN", "end▁of▁sentence")),
-    *("<end_of_turn>", "</s>", "<eos>", "<pad>", "<turn|>", "<｜end▁of▁sentence｜>", "[|endofturn|]"),
+    *(f"<|{w}|>" for w in ("user", "observation", "call", "calls", "flush", "pad", "END_OF_TURN_TOKEN", "end▁of▁sentence")),
+    *(f"<|{w}|>" for w in ("endofturn", "turn_end", "role_end", "end_of_role", "assistant_end", "end_of_sentence", "stop")),
+    *(f"<|{w}|>" for w in ("eot", "eom", "EOT", "END", "endofresponse", "separator", "end_of_assistant")),
+    *(f"<｜{w}｜>" for w in ("end▁of▁sentence", "hy_place▁holder▁no▁2", "hy_end▁of▁sentence", "hy_User", "User")),
+    *("<end_of_turn>", "</s>", "<eos>", "<pad>", "<turn|>", "[|endofturn|]", "[e~[", "<end_of_sentence>", "<seed:eos>"),
+    *("</longcat_s>", "<EOT>", "<EOS>", "<EOS_TOKEN>", "<end_of_text>", "<end_of_utterance>", "<eoa>", "[EOS]", "[EOT]"),
+    *("[unused10]", "<SPECIAL_12>", "<SPECIAL_11>", "<extra_id_1>", "<reserved_106>", "[|user|]", "<role>HUMAN</role>"),
 )
 
 

@@ -13,13 +13,18 @@ WORDS = (
     *("think_fast", "think_faster", "internal_thoughts", "internal_monologue"),
 )
 # DeepSeek-R1, Qwen3, OLMo, SmolLM3, Seed-OSS, MiniMax, LongCat, distillations and recipes; Magistral; ether0; Kimi;
-# K2 (think_fast); OpenThinker and Sky-T1; Command A; Apertus; Gemma 4; MedGemma; Solar Open; Unsloth's GRPO recipes; s1.
+# K2 (think_fast); openPangu (unused16); OpenThinker and Sky-T1, also without bars; Command A; Apertus; Gemma 4; MedGemma;
+# Solar Open; Unsloth's GRPO recipes; s1.
 TAGS: tuple[TagPair, ...] = (
     *((f"<{word}>", f"</{word}>") for word in WORDS),
-    *((f"[{word}]", f"[/{word}]") for word in ("THINK", "THINKING", "REASONING")),
+    *((f"[{word}]", f"[/{word}]") for word in ("THINK", "THINKING", "THOUGHT", "REASONING")),
     *((f"<|{word}|>", f"<|/{word}|>") for word in ("think", "thinking", "reasoning")),
     *((f"<|{word}_start|>", f"<|{word}_end|>") for word in ("think", "thinking", "reasoning")),
-    *((f"<|begin_of_{word}|>", f"<|end_of_{word}|>") for word in ("think", "thought", "reasoning")),
+    *((f"<|begin_of_{word}|>", f"<|end_of_{word}|>") for word in ("think", "thinking", "thought", "reasoning")),
+    *((f"<{word}_start>", f"<{word}_end>") for word in ("think", "thinking", "thought", "reasoning")),
+    *((f"<begin_of_{word}>", f"<end_of_{word}>") for word in ("think", "thinking", "thought", "reasoning")),
+    *((f"[BEGIN{gap}OF{gap}THOUGHT]", f"[END{gap}OF{gap}THOUGHT]") for gap in (" ", "_")),
+    ("[unused16]", "[unused17]"),
     ("◁think▷", "◁/think▷"),
     ("【思考】", "【/思考】"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
@@ -30,7 +35,7 @@ TAGS: tuple[TagPair, ...] = (
     ("<start_working_out>", "<end_working_out>"),
     ("<|im_start|>think\n", "<|im_start|>answer\n"),
 )
-HEADING_TAGS = ("[THINKING]", "[REASONING]", "【思考】")  # answers have headings of this form
+HEADING_TAGS = ("[THINKING]", "[THOUGHT]", "[REASONING]", "【思考】")  # answers have headings of this form
 ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a block
     *(
         (f"<{word}>", f"</{word}>")
@@ -44,9 +49,17 @@ NAME = re.compile(r"<(/?)([A-Za-z][\w:-]*)>")
 # The brackets of <word> as pages and East Asian keyboards have them, and blanks inside: &lt;think&gt;, ＜think＞, < /think >.
 LEFT, SLASH, RIGHT = r"(?:<|&lt;|＜)[ \t]{0,3}", r"[/／][ \t]{0,3}", r"(?:>|&gt;|＞)"
 ATTRIBUTES = rf"(?:\s+[\w:-]+\s*=[^<>\n]{{0,80}}?)?\s*{RIGHT}"  # as in <think type="long"> and </think >
-# Around all of a text's beginning, with text behind it: <plan>...</plan> and the like, which may be reasoning.
+# Around all of a text's beginning, with text behind it: <plan>...</plan> and the like, which may be reasoning.  The words of
+# some tags say which one closes them: <plan_start>...<plan_end>, [BEGIN OF PLAN]...[END OF PLAN].
 LEADING_BLOCK = re.compile(
-    rf"\s*(?:(?:<\||{LEFT})([^\W\d][\w:.-]{{0,40}})\s*\|?{RIGHT}|\[([A-Z_]{{2,40}})\]|【([^\W\d]\w{{0,40}})】)"
+    rf"\s*(?:(?:<\||{LEFT})([^\W\d][\w:.-]{{0,40}})\s*\|?{RIGHT}|\[([A-Z][A-Z_ ]{{1,40}})\]|【([^\W\d]\w{{0,40}})】)"
+)
+BEGINS = re.compile(r"(?<![^\W_])(begin|start|open|prefix)(?![^\W_])", re.IGNORECASE)
+AFFIXES = re.compile(r"^(?:begin|start)[_ ](?:of[_ ])?|[_ ](?:begin|start)$")  # of a tag's name
+ENDS = {"begin": "end", "start": "end", "open": "close", "prefix": "suffix"}
+# In the names of a chat format's tokens, <start_of_turn> and the like.
+TURN_WORD = re.compile(
+    r"(?:^|[_ ])(?:im|turn|role|header|text|sentence|message|user|assistant|system|tool|call)(?=[_ ]|$)", re.IGNORECASE
 )
 LEADING_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})[ \t]*([^\W\d]\w{0,40})[ \t]*\n")
 FENCE_WORDS = frozenset(("plan", "planning", "analysis", "notes", "internal", "reason", "思考"))  # no languages of code
@@ -54,7 +67,7 @@ TEXT_MARKUP = frozenset(
     re.findall(
         r"\w+",
         "a abbr b body br code div em h1 h2 h3 h4 h5 h6 head header html i li main nav ol p pre s section script small span "
-        "strong style sub sup svg table title u ul xml answer response output solution final final_answer conclusion",
+        "strong style sub sup svg table title u ul xml answer response output solution final final_answer conclusion role",
     )
 )
 
@@ -88,9 +101,12 @@ def leading_block(text: str) -> str:
         return fence[1]
     opening = LEADING_BLOCK.match(text)
     name = (opening[1] or opening[2] or opening[3]) if opening else ""
-    if not opening or name.lower() in TEXT_MARKUP:
+    if not opening or AFFIXES.sub("", name.lower()) in TEXT_MARKUP:
         return ""
     word = re.escape(name)
     closing_tag = rf"(?:<\||{LEFT}){SLASH}{word}\s*\|?{RIGHT}|\[/{word}\]|【[/／]{word}】"
+    if (begins := BEGINS.search(name)) and not TURN_WORD.search(name):
+        word = re.escape(BEGINS.sub(ENDS[begins[1].lower()], name, count=1))
+        closing_tag += rf"|(?:<\||{LEFT}){word}\s*\|?{RIGHT}|\[{word}\]"
     closing = re.compile(closing_tag, re.IGNORECASE).search(text, opening.end())
     return name if closing and text[closing.end() :].strip() else ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from harness.prompts.reading import TURN_ENDS
+
 # Ends of a turn that a template or a server left in the text, and beginnings of another's turn.
 TURN = re.compile(
-    r"<\|(?:im_end|im_start|eot_id|eom_id|end|endoftext|end_of_text|start_header_id|end_of_turn|user|system|return|message)\|>"
-    r"|<(?:end_of_turn|start_of_turn)>|</s>|<｜end▁of▁sentence｜>|<｜User｜>|\[/?INST\]"
+    rf"{'|'.join(map(re.escape, TURN_ENDS))}"
+    r"|<\|(?:im_start|start_header_id|header_start|start_of_role|user_start|system|message)\|>"
+    r"|<start_of_turn>|<\|turn>|\]~b\]|<seed:bos>|\[/?INST\]"
     r"|\n[ \t*#>_]*(?:User|Human|USER|HUMAN)[*_]*[ \t]*:|\n[ \t]*#+ (?:Instruction|Human|User)\b"
 )
 QUESTION = re.compile(
@@ -24,12 +27,28 @@ REMARK = re.compile(
     |verification\b|this\sassumes\b)|\([^\n]*\)[ \t]*$""",
     re.VERBOSE | re.IGNORECASE,
 )
+# What a last sentence or a last bracket tells of the response itself: "Confidence: 95%", "[Word count: 55]", "(55 words)".
+SIZE = r"\d[\d.,]*[ ](?:words|characters|tokens)"
+ABOUT_RESPONSE = re.compile(
+    r"(?:(?<=[.!?\n])|(?<=[.!?\n]\s)|(?<=[.!?\n]\s\s))[*_(\[]{0,3}(?:(?:my|overall)[ ])?(?:confidence|certainty)"
+    r"(?:[ ](?:level|score))?[*_]*[ ]?(?::|=|is)[*_ ]*[~≈]?\d[\d.,/]*[ ]?%?(?:[ ]out[ ]of[ ]\d+)?[*_.)\]]*\s*\Z"
+    rf"|(?:[\[(][*_ ]{{0,3}}(?:total[ ])?(?:word|character|token)s?[ ](?:count|used)[ ]?[:=][ ]?(?:{SIZE}|\d[\d.,]*)"
+    rf"|(?<=\n)[\[(]{SIZE})"
+    r"[*_. ]{0,3}[\])][*_.]*\s*\Z",
+    re.IGNORECASE,
+)
+MAX_ABOUT = 120  # characters
 PARAGRAPH = re.compile(r"\n\s*\n(?=[ \t]*\S)")
 
 
 def drop_remarks(text: str, is_answer: Callable[[str], bool]) -> str:
-    """The text without last paragraphs that are remarks ("Note that ...", "Let me know ..."), where an answer stands before."""
+    """The text without last paragraphs that are remarks ("Note that ...", "Let me know ..."), where an answer stands before.
+
+    Neither has it a last sentence that tells of the response itself ("Confidence: 95%").
+    """
     text = text.rstrip()
+    while (about := ABOUT_RESPONSE.search(text, max(0, len(text) - MAX_ABOUT))) and is_answer(text[: about.start()]):
+        text = text[: about.start()].rstrip()
     for gap in reversed(list(PARAGRAPH.finditer(text))):
         if not REMARK.match(text, gap.end()) or not is_answer(text[: gap.start()]):
             break

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from tasks.answer_reading.exclusions import SAYS_IT_IS, drop_exclusions, final_option, without_texts
 from tasks.answer_reading.local_numbers import state_in_english
 from tasks.answer_reading.plain_signs import open_enclosed, plain_signs
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
+from tasks.answer_reading.word_answers import without_and, words_of_target
 
 OPTION = re.compile(r"\(([A-Z])\)")
 OPTION_LINE = re.compile(r"^\(([A-Z])\)\s*(.+?)\s*$", re.MULTILINE)  # in a question: "(A) red old barn"
@@ -24,7 +26,8 @@ CHOOSES = re.compile(rf"\bI(?:'d|'ll|\s+would|\s+will)?\s+(?:go\s+with|choose|pi
 # "Option (B) the new kite is the correct answer", "Thus, B is correct"; but not "if (B) is correct" and not "A and B is ...".
 IS_RIGHT = r"\s{1,3}is\s+(?:\w+ly\s+)?(?:the\s+)?(?:(?:most\s+)?(?:correct|right|best|appropriate)\b|answer\b)"
 RIGHT_OPTION = re.compile(
-    r"(?<!\bif )(?<!\bIf )(?<!\bwhether )(?<!\band )(?<!\bor )(?:\b[Oo]ption\s+\(?|\b[Cc]hoice\s+\(?|\()([A-Z])[)*_]*"
+    r"(?<!\bif )(?<!\bIf )(?<!\bwhether )(?<!\band )(?<!\bor )(?<!\bnor )(?<!\b[Nn]either )"
+    r"(?:\b[Oo]ption\s+\(?|\b[Cc]hoice\s+\(?|\()([A-Z])[)*_]*"
     rf"(?:(?!\bis\b|\boption\b|\bchoice\b)[^.\n()]){{0,80}}?{IS_RIGHT}"
     rf"|(?:^|[.;:,]\s+|\b[Ss]o\s+|\b(?:[Tt]hus|[Tt]herefore|[Hh]ence|that)\s+)[*_]{{0,2}}([A-Z])[*_]{{0,2}}{IS_RIGHT}",
     re.MULTILINE,
@@ -39,7 +42,10 @@ BOLD_LINE = re.compile(r"^[^\w\n*]*(?:\*\*|__)([^*_\n]+)(?:\*\*|__)[ \t.!]*$", r
 OPTION_ONLY_LINE = re.compile(r"^[^\w\n]*\([A-Z]\)[^\w\n]*$", re.MULTILINE)
 LAYOUT = re.compile(r"[ \t*_:\n]*")
 LINE_END = -1  # as the end of a statement: it takes too long to look for each one
-LETTER_ONLY_LINE = re.compile(r"[^\w\n]*(?:(?:[Ss]o|[Tt]hus|[Tt]herefore|[Hh]ence)\b[^\w\n]{1,8})?([A-Z])[^\w\n]*")
+LETTER_ONLY_LINE = re.compile(
+    r"[^\w\n]*(?:(?:[Ss]o|[Tt]hus|[Tt]herefore|[Hh]ence)\b[^\w\n]{1,8})?(?:(?:[Ii]t|[Tt]hat)(?:'s|\s(?:is|must\sbe))\s"
+    r"(?:[*_]{0,2}(?:option|choice)\s)?[^\w\n]{0,3})?([A-Z])[^\w\n]*"
+)
 LINE_WITH_OPTION = re.compile(r"^[^\w\n]*([A-Z])[).:\]*_]*[ \t]*[-–—]?[ \t]*(\S[^\n]*)$", re.MULTILINE)
 LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox)\s*\{([^{}]*)\}")
 MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\$")
@@ -55,11 +61,16 @@ FILLER = re.compile(
 LETTER = re.compile(
     r"^\(?([A-Z])(?:\)|(?=$|[.,:;!?]|\s?(?:입니다|이다|です|である)|\s*$|\s*[–—(\[{]|\s+(?:-\s|(?:because|since|as|for|and|or|but|while|given|rather)\b)))"
 )
+FRAME = re.compile(r"A:\s*(?=\S)")  # BBH's own before an answer
+# A line of it with a letter, where no other line has B's: "A: F, B: T" judges each option.
+FRAMED_LETTER = re.compile(
+    r"^[ \t*_]*(?=A:[ \t*_]*(?:\([A-Z]\)|[A-Z](?:[).*_]|[ \t]*$)))(?![^\n]*\n+[^\w\n]*B[*_]*[:.)])", re.MULTILINE
+)
 SMALL_LETTER = re.compile(r"^(?:\(([a-z])\)|([a-z])(?:\)|$))")
 BRACKETED_LETTER = re.compile(r"^(?:\[{1,2}([A-Z])\]{1,2}|<([A-Z])>|\{([A-Z])\})")
 NAMED_LETTER = re.compile(r"\b(?:option|choice)\s+([A-Z])(?![\w'])")
 NEGATED = re.compile(
-    r"(?:,?\s?\b(?:and|but)\b)?\s?(?:\bnot|n't|\bnever|\brather\s+than|\binstead\s+of)\s+(?:be\s+)?(?:the\s+)?"
+    r"(?:,?\s?\b(?:and|but)\b)?\s?(?:\b[Nn]ot|n't|\bnever|\brather\s+than|\binstead\s+of)\s+(?:be\s+)?(?:the\s+)?"
     r"(?:(?:option|choice|answer)\s+)?(?:\([A-Za-z]\)|[A-Z](?=\s*(?:[,.;:)]|$|(?:but|and|or)\b)))"
 )
 REASON = re.compile(r"\s?(?:;|\b(?:because|since|as|while|whereas|given|unlike|although|though)\b)")
@@ -68,17 +79,25 @@ LATER_ALTERNATIVE = re.compile(r"(?:[,/&]|\band\b|\bor\b)\s*(?:(?:option|choice)
 AFTER_WORD = re.compile(r"^\s*(?:$|[.,;:!?()\-–—]|(?:because|since|as)\b)")
 
 
-def stated_text(response: str) -> str:
+FindAnswer = Callable[[str], tuple[int, int] | None]  # where a line that is an answer alone has it
+
+
+def no_answer(_line: str) -> None:
+    """No line is an answer alone but for those that are a letter."""
+
+
+def stated_text(response: str, find_answer: FindAnswer = no_answer) -> str:
     """What a response states: the rest of the line behind its last mark of an answer, without signs of layout.
 
-    Marks are "the answer is", "Answer:", a box, an answer field, a line in bold, a line that is an option alone.  "" where it
-    has none of them and more than one line; a single line is its own statement.  A next question is left out.
+    Marks are "the answer is", "Answer:", a box, an answer field, a line in bold, a line that is an option alone, and a first
+    or last line in which `find_answer` finds an answer.  "" where it has none of them and more than one line; a single line is
+    its own statement.  A next question is left out.
     """
     text = state_in_english(plain_signs(open_enclosed(cut_at_turn(response))))
     candidates = sorted(statements(text))
-    if candidates:
-        text = cut_at_question(text, lambda before: candidates[0][0] < len(before))
-        candidates = [candidate for candidate in candidates if candidate[0] < len(text)]
+    first = candidates[0][0] if candidates else len(text)
+    text = cut_at_question(text, lambda before: first < len(before) or any(edge_lines(before, find_answer)))
+    candidates = sorted([*(each for each in candidates if each[0] < len(text)), *edge_lines(text, find_answer)])
     if candidates:
         _, start, end = candidates[-1]
         if end == LINE_END and (items := LIST.match(text, text.rfind("\n", 0, start) + 1)):
@@ -99,16 +118,20 @@ def statements(text: str) -> Iterator[tuple[int, int, int]]:
             yield match.start(), *match.span(match.lastindex or 0)
     for match in OPTION_ONLY_LINE.finditer(text):
         yield match.start(), *match.span()
-    yield from letter_lines(text)
+    for match in FRAMED_LETTER.finditer(text):
+        yield match.start(), match.end(), LINE_END
+    yield from edge_lines(text)
 
 
-def letter_lines(text: str) -> Iterator[tuple[int, int, int]]:
-    """A first or last line that is a letter alone."""
+def edge_lines(text: str, find_answer: FindAnswer = no_answer) -> Iterator[tuple[int, int, int]]:
+    """A first or last line that is a letter alone, or holds an answer."""
     end = len(text.rstrip())
     first_end = text.find("\n", 0, end)
     for start, stop in {(0, first_end if first_end >= 0 else end), (text.rfind("\n", 0, end) + 1, end)}:
         if match := LETTER_ONLY_LINE.fullmatch(text, start, stop):
             yield start, *match.span(1)
+        elif span := find_answer(text[start:stop]):
+            yield start, start + span[0], start + span[1]
 
 
 def clean(text: str) -> str:
@@ -129,30 +152,60 @@ def read_option(statement: str, options: Mapping[str, str]) -> str:
     """The option that a statement names, as "(B)"; "" where it names none, or several.
 
     `options`: the texts of the options by letter; a statement may repeat a text instead of its letter.  What a statement
-    excludes ("and not (C)") or gives as its reason ("since (A) is old") is no option of it.
+    excludes ("and not (C)", "(C) is wrong") or gives as its reason ("since (A) is old") is no option of it.
     """
-    sentence = FILLER.sub("", NEGATED.sub("", re.split(r"(?<=[.!?])\s", statement, maxsplit=1)[0]))
+    text = without_texts(statement, options)
+    if frame := FRAME.match(text):  # "A: (B)" answers (B), "A: words of the option" answers (A)
+        rest = text[frame.end() :]
+        return read_option(rest, options) or read_by_text(rest, options) or "(A)"
+    if (letter := final_option(text)) and letter in (options or letter):
+        return f"({letter})"
+    for sentence in re.split(r"(?<=[.!?])\s", text):
+        rest = NEGATED.sub("", drop_exclusions(sentence, options))
+        option = option_in_sentence(rest if rest == sentence else rest.lstrip(" ,;:.!–—-"))
+        if option or rest == sentence or OPTION.search(rest):
+            return option or read_by_text(statement, options)
+    return ""
+
+
+def option_in_sentence(sentence: str) -> str:
+    """The option that a sentence begins with, or the only one that it names, apart from its reason; "" for none or several."""
+    sentence = FILLER.sub("", sentence)
     claim = sentence[: reason.start()] if (reason := REASON.search(sentence, 1)) else sentence
     if match := BRACKETED_LETTER.match(claim) or SMALL_LETTER.match(claim):
         return f"({next(group for group in match.groups() if group).upper()})"
     if match := LETTER.match(claim):
         is_open = ALTERNATIVE.match(claim, match.end()) or LATER_ALTERNATIVE.search(claim, match.end())
         return "" if is_open else f"({match[1]})"
-    letters = set(OPTION.findall(claim)) or set(NAMED_LETTER.findall(claim))
-    if not letters:
-        letters = {letter for letter, text in options.items() if text.casefold() == statement.casefold()}
+    letters = next(
+        (found for pattern in (SAYS_IT_IS, OPTION, NAMED_LETTER) if (found := set(pattern.findall(claim)))), set[str]()
+    )
     return f"({letters.pop()})" if len(letters) == 1 else ""
+
+
+def read_by_text(statement: str, options: Mapping[str, str]) -> str:
+    letters = [letter for letter, text in options.items() if text.casefold() == statement.casefold()]
+    return f"({letters[0]})" if len(letters) == 1 else ""
 
 
 def read_choice(response: str, options: Mapping[str, str]) -> str:
-    """The option that a response states, as "(B)"; else the only one that a line of it repeats ("B. the new kite")."""
+    """The option that a response states, as "(B)"; else the only one that a line of it repeats ("B. the new kite").
+
+    A last line may repeat its text alone, where no other line does so.
+    """
     if statement := stated_text(response):
         return read_option(statement, options)
-    lines = LINE_WITH_OPTION.finditer(plain_signs(open_enclosed(cut_at_turn(response))))
+    text = plain_signs(open_enclosed(cut_at_turn(response)))
+    lines = LINE_WITH_OPTION.finditer(text)
     letters = {
         line[1] for line in lines if options.get(line[1], "").casefold().rstrip(".") == line[2].strip(" \t.*_").casefold()
     }
-    return f"({letters.pop()})" if len(letters) == 1 else ""
+    if letters:
+        return f"({letters.pop()})" if len(letters) == 1 else ""
+    *before, last = text.strip().split("\n")
+    plain_options = {letter: clean(option) for letter, option in options.items()}
+    is_list = any(read_by_text(clean(line), plain_options) for line in before)
+    return "" if is_list else read_by_text(clean(last), plain_options)
 
 
 def options_of(question: str) -> dict[str, str]:
@@ -166,8 +219,8 @@ def same_words(statement: str, target: str) -> bool:
     """
     if not any(sign.isalnum() for sign in target):
         return "".join(statement.split()).replace(",", "") == "".join(target.split())
-    words, target_words = (re.split(r"(?:[\s,;]|→|->)+", text.strip().casefold()) for text in (statement, target))
-    if words == target_words:
+    target_words = words_of_target(target)
+    if target_words in (words_of_target(statement), words_of_target(without_and(statement))):
         return True
     begins_alike = statement.casefold().startswith(target.casefold())
     return len(target_words) == 1 and begins_alike and bool(AFTER_WORD.match(statement[len(target) :]))

@@ -48,6 +48,22 @@ INTRODUCTION = re.compile(
     r"[\s\"'`*]*(?:after|at|by|during|for|from|if|in|on|over|since|when|with|within)\b[^,.\n]*,(?!\d)", re.IGNORECASE
 )
 CONCLUSION = re.compile(r"\b(?:so|thus|therefore|hence|total|altogether|which)\b", re.IGNORECASE)
+# "The answer is 20. Wait, no: 18.": a sentence that begins so and is a number alone, with a unit of one word at most.
+CORRECTION = re.compile(
+    r"(?:(?<=[.!?\n])|[–—])[ \t]*(?:(?:wait|no|oops|sorry|hmm|correction|scratch\sthat|my\smistake|i\smeant?|rather|actually"
+    r"|let\sme\scorrect\s(?:that|myself)|make\s(?:that|it)|it'?s|it\sis|that'?s|that\sis"
+    r"|(?:it|that)\sshould\sbe)\b[\s,.:;!–—-]*){1,6}",
+    re.IGNORECASE,
+)
+CORRECTS = re.compile(r"wait|no\b|oops|sorry|correction|scratch|mistake|mean|correct|should|actually", re.IGNORECASE)
+AFTER_CORRECTION = re.compile(r"(?!\s*(?:is|was|are)\b)(?:[ \t]?[A-Za-z%€£]+)?[*_)]{0,2}[ \t]*(?:[.!](?!\d)|\n|\Z)")
+# A line that is a number alone.  As the first one it is the answer where words or brackets go on, and no working ("- 3").
+BARE_LINE = re.compile(r"[ \t*_`$\\({=≈£€]*")
+BARE_END = re.compile(r"[ \t*_`$\\)}%.!€]*(?=\n|\Z)")
+GOES_ON = re.compile(
+    r"\n[ \t]*(?:\n\s*[\[(*_#>\"'-]{0,4}(?![a-z])[^\W\d]|[\[(]"
+    r"|[*_#]{0,4}[ ]?(?:Explanation|Reason|Because|Note|Working|Steps|Solution)\b)"
+)
 BOLD = re.compile(r"\*\*\s*([^*\n]+?)\s*\*\*|__\s*([^_\n]+?)\s*__|<b>\s*([^<\n]+?)\s*</b>")
 BOLD_LINE = re.compile(r"^[ \t>#-]*(?:\*\*|__)(?P<content>[^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
 LABEL = re.compile(r"\b(?:step|day|part|option|case|week|month|year|method|number|question|problem)\s+\d+\W*$", re.IGNORECASE)
@@ -106,6 +122,8 @@ def read_number(response: str) -> NumberReading:
     if statement := stated_number(whole):
         return NumberReading(statement, True)
     whole = whole.cut(drop_remarks(whole.text, whole.answers))
+    if alone := number_alone(whole):
+        return NumberReading(alone, True)
     if in_bold := bold_in_last_line(whole):
         return NumberReading(in_bold, True)
     return NumberReading(whole.numbers[-1] if whole.numbers else None, False)
@@ -117,7 +135,7 @@ def stated_number(whole: NumberedText) -> Number | None:
         if number := number_after(whole, match.end()):
             return number
     statements = [n for marks in (BOX, WORDS, LINE_A) for n in numbers_after(whole, marks)]
-    statements += [*field_numbers(whole), *bold_lines(whole)]
+    statements += [*field_numbers(whole), *bold_lines(whole), *corrections(whole)]
     return max(statements, key=lambda number: number.start, default=None)
 
 
@@ -126,6 +144,25 @@ def numbers_after(whole: NumberedText, marks: re.Pattern[str]) -> Iterator[Numbe
         number = number_after(whole, match.end())
         if number and not (marks is WORDS and HYPOTHESIS.search(whole.text, max(0, match.start() - 80), match.start())):
             yield number
+
+
+def corrections(whole: NumberedText) -> Iterator[Number]:
+    for match in CORRECTION.finditer(whole.text):
+        number = number_after(whole, match.end()) if CORRECTS.search(match[0]) else None
+        if number and AFTER_CORRECTION.match(whole.text, number.end):
+            yield number
+
+
+def number_alone(whole: NumberedText) -> Number | None:
+    """The number that is the last line of a text alone, or else its first line."""
+    text, numbers = whole.text, whole.numbers
+    for number in (numbers[-1], numbers[0]) if numbers else ():
+        start, _ = whole.line_of(number.start)
+        before, after = BARE_LINE.fullmatch(text, start, number.start), BARE_END.match(text, number.end)
+        is_last = number is numbers[-1] and after and not text[after.end() :].strip()
+        if before and after and (is_last or (not text[:start].strip() and GOES_ON.match(text, after.end()))):
+            return number
+    return None
 
 
 def number_after(whole: NumberedText, start: int) -> Number | None:

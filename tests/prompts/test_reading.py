@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from harness.prompts.loops import MIN_LENGTH, MIN_REPEATS, loop_length
 from harness.prompts.plain_quotes import plain_quotes
-from harness.prompts.reading import ONLY_REASONING, SILENCE, Reader, missing_answer
+from harness.prompts.reading import ONLY_REASONING, SILENCE, TURN_ENDS, Reader, missing_answer
 from harness.prompts.reasoning_blocks import ends_inside_block, part_reasoning
 from harness.prompts.reasoning_tags import TAGS
 from harness.types import Response, SkilldeltaError
@@ -213,6 +213,16 @@ def test_loops_and_what_is_none() -> None:
         ("<Thought>\na\n</Thought>\n<Output>\nYes.\n</Output>", "Yes."),
         ("<start_working_out>a<end_working_out>\n<SOLUTION>Yes.</SOLUTION>", "Yes."),
         ("<think>a</think><|begin_of_box|>Yes.<|end_of_box|>", "Yes."),
+        ("<think_start>a<think_end>Yes.", "Yes."),
+        ("<reasoning_start>\na\n<reasoning_end>\n\nYes.", "Yes."),
+        ("<begin_of_thought>\na\n<end_of_thought>\nYes.", "Yes."),
+        ("[BEGIN OF THOUGHT]\na\n[END OF THOUGHT]\nYes.", "Yes."),
+        ("[Begin_of_Thought]a[End_of_Thought]\nYes.", "Yes."),
+        ("a\n[END OF THOUGHT]\n\nYes.", "Yes."),
+        ("[THOUGHT]a[/THOUGHT]Yes.", "Yes."),
+        ("<seed:think>a<seed:cot_budget_reflect>b</seed:cot_budget_reflect></seed:think>Yes.", "Yes."),
+        ("<mm:think>a</mm:think>Yes.", "Yes."),
+        ("[unused16]a[unused17]Yes.", "Yes."),
         ("Here is my thought process:\na\n\nHere is my response:\nYes.", "Yes."),
         ("a<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "Yes."),
         (
@@ -230,7 +240,18 @@ def test_tags_channels_and_headings_of_other_models(text: str, answer: str) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["Here is my thought process:\nIt is 4.", "If x < think > y holds, stop.", "<output>42</output>", "<p>Yes.</p>\nNo."],
+    [
+        "Here is my thought process:\nIt is 4.",
+        "If x < think > y holds, stop.",
+        "<output>42</output>",
+        "<p>Yes.</p>\nNo.",
+        "[Thought]\nIt is 4.\n[Answer]\n4",
+        "Each block stands between <think_start> and <think_end>.",
+        "The tokens are:\n[unused15], [unused16], [unused17]",
+        "<start_of_turn>model\nYes.<end_of_turn>\nNo.",
+        "<output_start>42<output_end>\nThat is all.",
+        "### Response:\nYes.",
+    ],
 )
 def test_texts_that_only_look_alike_stay_whole(text: str) -> None:
     answer, reading = Reader().read(Response(text))
@@ -249,6 +270,43 @@ def test_a_block_in_tags_of_another_language_is_counted(tag: str) -> None:
     assert (answer, reading.unknown_block) == (text, True)
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("<plan_start>", "<plan_end>"),
+        ("<begin_of_plan>", "<end_of_plan>"),
+        ("<|plan_begin|>", "<|plan_end|>"),
+        ("[BEGIN OF PLAN]", "[END OF PLAN]"),
+        ("[PLAN OPEN]", "[PLAN CLOSE]"),
+        ("[MY PLAN]", "[/MY PLAN]"),
+    ],
+)
+def test_a_block_is_counted_whose_tags_say_that_they_begin_and_end_it(start: str, end: str) -> None:
+    answer, reading = Reader().read(Response(text := f"{start}\na\n{end}\nYes."))
+    assert (answer, reading.unknown_block) == (text, True)
+    assert not Reader().read(Response(f"{start}\na\n{end}"))[1].unknown_block  # nothing stands behind it
+
+
+LEADS = (
+    *("<start_of_turn>model\n", "<|turn>model\n", "### Response:\n", "## Assistant\n", "]~b]ai\n", "<seed:bos>assistant\n"),
+    *("[|assistant|]", "<role>ASSISTANT</role>", "<SPECIAL_11>Assistant\n", "<｜hy_Assistant｜>", "<longcat_assistant>"),
+    *("<|start_of_role|>assistant<|end_of_role|>", "<|header_start|>assistant<|header_end|>\n\n", "ASSISTANT: ", "[/INST]"),
+    *("<beginning_of_sentence>ai name=assistant\n", "[unused9]助手："),
+)
+
+
+@pytest.mark.parametrize("lead", LEADS)
+def test_what_begins_a_models_turn_is_no_part_of_an_answer_behind_reasoning(lead: str) -> None:
+    answer, reading = Reader().read(Response(f"{lead}<think>\na\n</think>\n\nYes."))
+    assert (answer, reading.reasoning) == ("Yes.", 1)
+    assert not Reader().read(Response(f"{lead}Yes."))[1].unknown_block
+
+
+def test_a_heading_before_a_tag_that_is_talked_of_stays() -> None:
+    for text in ("### Response:\nWrite `<think>` first, then `</think>`.", "### Response to it\n<think>a</think>\nYes."):
+        assert Reader().read(Response(text))[0].startswith("### Response")
+
+
 def test_a_block_in_tags_that_are_not_known_is_counted_and_can_be_named() -> None:
     response = Response("<deliberation>\nI could comply.\n</deliberation>\nI'm sorry.")
     answer, reading = Reader().read(response)
@@ -257,7 +315,7 @@ def test_a_block_in_tags_that_are_not_known_is_counted_and_can_be_named() -> Non
     assert (answer, reading.unknown_block) == ("I'm sorry.", False)
 
 
-@pytest.mark.parametrize("end", ["<|im_end|>", "</s>\n", "<|eot_id|><|endoftext|>", "\n<end_of_turn>\n"])
+@pytest.mark.parametrize("end", ["</s>\n", "<|eot_id|><|endoftext|>", "\n<end_of_turn>\n", "[e~[\n</s>", *TURN_ENDS])
 def test_tokens_that_end_a_turn_are_no_part_of_an_answer(end: str) -> None:
     assert Reader().read(Response(f"<think>a</think>\n<answer>Yes.</answer>{end}"))[0] == "Yes."
     assert Reader().read(Response(f"Yes.{end}"))[0] == "Yes."

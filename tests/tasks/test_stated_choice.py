@@ -164,11 +164,128 @@ def test_a_word_is_read_in_any_case_and_before_a_remark(word: str, wrap: str, re
         ("7", "4 - 11 = -7. So the answer is -7.", 0),
         ("24", "There are 20 and 4.\nThat is 24", 0),  # states nothing, in more than one line
         ("24", "24 fruits", 1),
+        ("24", "There are 20 and 4.\n\n24", 1),
+        ("24", "24\n\nAs 20 and 4 make it with 3 left.", 1),
+        ("(B)", "Kites are red.\n\nthe new kite", 1),  # an option's text in the last line
+        ("(C)", "the old boat\nthe new kite\nthe tall mast", 0),  # the options once more
         ("no", "", 0),
     ],
 )
 def test_what_a_reader_takes_for_the_answer(target: str, text: str, value: float) -> None:
     assert score(target, text) == value
+
+
+# By the letter that a reader takes, "" for none; the options are those of QUESTION.
+FRAMED = {
+    "B": """A: (B)|A: B|A: B.|A: **B**|**A:** (B)|A: (B) the new kite|Answer:\nA: (B)|Hm.\nA: (B)|Hm.\nA: B|Q: Which?\nA: (B)
+        A: the new kite|A: The kite is red, so (B)""",
+    "A": "A: the old boat|A: words of it|A: the old boat, since (B) is new|A: A boat of wood|A: (A)|Hm.\nA: the old boat",
+    "": "A: F\nB: T\nC: F|A: old\nB: new\nC: tall",  # each option judged or repeated
+}
+EXCLUDING = {
+    "B": """(A) is wrong. (C) is wrong. So (B).|(A) cannot be right, so (B)|(A) No. (B) Yes. (C) No.
+        A) Wrong. B) Right. C) Wrong.
+        (A) The red boat is newer, so it's (B).|(A) The boat is old. So (B).|(A) isn't right, (B) is.
+        (A) can't be it. So it's (B).
+        (A) and (C) are wrong, so (B).|Neither (A) nor (C) is right; (B) is.|(A), (C) are false. (B) is true.|Not (A). (B).
+        (A) must be false because it is old. Hence, (B).|Eliminating (A) and (C) leaves (B).|We can rule out (A). So (B).
+        This rules out (A) and (C), leaving only (B).|I would rule (A) out and pick (B).|(A) is unlikely, hence (B).
+        Option A is ruled out, option C is impossible. So option B is the best.|(A) was eliminated early. It must be (B).
+        A is unlikely. C is out of the question. B.|(A) seems implausible; (C) is clearly wrong; it is (B).
+        The answer is not A, it is B.|Since (A) is older, it's B.|(A) is old.\n(C) is tall.\nSo it's (B).""",
+    "A": """(A), because (B) cannot be right|(A) is right and (B) isn't.|(A). (B) is wrong.|(A), (C) is wrong|(A) is not wrong.
+        (A) cannot be ruled out, unlike (B).|(A) the old boat is correct, so (B) and (C) are wrong.|(A), so (B) is wrong.
+        A is correct, B is wrong.|The answer is (A). Option (B) is incorrect.|(A) is the only one that is not wrong.
+        (A) The boat is old. If kites were asked for, it's (B).|(A) the old boat: it isn't new.|(A) The boat is old, so it fits.
+        (A) is out of wood, so it is the right one""",
+    "": "(A) is wrong.|(A) or (B), so not (C).|So (A) or (B).|(B) and (C) are unlikely.",
+}
+
+
+@pytest.mark.parametrize(
+    ("letter", "text"),
+    [
+        (letter, text.strip())
+        for texts in (FRAMED, EXCLUDING)
+        for letter, rows in texts.items()
+        for text in rows.replace("\n        ", "|").split("|")
+    ],
+)
+def test_a_frame_is_no_option_and_an_excluded_option_is_not_chosen(letter: str, text: str) -> None:
+    options = stated_choice.options_of(QUESTION)
+    assert stated_choice.read_choice(text, options) == (f"({letter})" if letter else "")
+    assert mmlu_pro.read_letter(text, options) in (letter, *(options if not letter else ()))
+
+
+@pytest.mark.parametrize(
+    ("letter", "text"),
+    [
+        ("A", "(A) No, because it is late."),
+        ("A", "The answer is (A) No."),
+        ("C", "The answer is (C) is not affected."),
+        ("C", "The answer is (C) is not affected by heat."),
+        ("D", "The answer is (D) Statement 1 is wrong."),
+        ("E", "(E) It cannot be determined, so (E)."),
+        ("E", "The answer is (E) it cannot be determined from this"),
+        ("E", "The answer is (E) cannot be determined."),
+        ("F", "A: B"),
+    ],
+)
+def test_an_options_own_words_exclude_nothing(letter: str, text: str) -> None:
+    texts = ("No, because it is late", "Yes", "is not affected by heat", "Statement 1 is wrong", "It cannot be determined")
+    options = dict(zip("ABCDE", texts, strict=True))
+    if letter == "F":  # the text of option A is the letter of another one
+        letter, options = "A", {"A": "B", "B": "C"}
+    assert stated_choice.read_choice(text, options) == f"({letter})"
+
+
+SORT = "Sort the following words alphabetically: List: cat ant bee"
+CLOSE = "Complete the rest of the sequence, making sure that the parentheses are closed properly. Input: [ {"
+
+
+@pytest.mark.parametrize(
+    ("question", "target", "texts"),
+    [
+        ("?", "yes", "It's plausible.\n\nYes|Hm.\nYes.|Hm.\n\nSo, **yes**!|Hm.\nFinal verdict: Yes|Hm.\nA: yes|A: Yes"),
+        ("?", "Yes", "Yes\n\nIt is so.|Hm.\n\nThe verdict is: yes"),
+        ("?", "no", "Yes\n\nThe wire is black.\n\nNo|The answer is yes. Hm.\n\nNo|Hm.\nConclusion: No"),
+        ("?", "no", "Hm.\n\nNo\n\nQ: Is it?\nA: Yes"),
+        ("?", "valid", "Hm.\n\nvalid|Hm.\nThe argument is **valid**.|Therefore, the argument is deductively valid."),
+        ("?", "False", "True and False = False.\n\nFalse|So the answer is False.\n\nNote: **True** needs more."),
+        ("?", "False", "Hm.\nSo it is False.|Hm.\n\n**False.**"),
+        (SORT, "ant bee cat", "The answer is: ant, bee, and cat.|Hm.\nThe sorted list: ant, bee, cat"),
+        (SORT, "ant bee cat", "The sorted list: ant, bee and cat.|Hm.\n\n1. ant\n2. bee\n3. cat"),
+        (SORT, "ant bee cat", "Sorted:\nant\nbee\ncat|ant bee cat\n\nSorted.|Hm.\n**ant, bee, cat**"),
+        (f"{SORT} and", "and ant bee cat", "Hm.\nand, ant, bee, cat|So the answer is: and, ant, bee, and cat."),
+        (CLOSE, "} ]", "Hm.\n\n} ]"),
+        (CLOSE, "}", '{"answer": "}"\n}'),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_one_of_the_possible_answers_alone_is_read(question: str, target: str, texts: str) -> None:
+    for text in texts.split("|"):
+        assert score(target, text, question) == 1.0, text
+
+
+@pytest.mark.parametrize(
+    ("question", "target", "text"),
+    [
+        ("?", "no", "A: Yes"),
+        ("?", "yes", "Is it?\nYes, we can look at it.\nIt is hard to say"),
+        ("?", "no", "Hm.\nNo problem"),
+        ("?", "no", "Hm.\nYes or no?"),
+        ("?", "valid", "Hm.\nTherefore, the argument is not valid."),
+        ("?", "valid", "Hm.\nThe argument is not **valid**."),
+        ("?", "valid", "Hm.\nThe argument is **valid** or **invalid**."),
+        ("?", "valid", "Hm.\nIs the argument **valid**?"),
+        ("?", "True", "So the answer is False.\n\nNote: **True** needs more."),
+        (SORT, "ant bee cat", "Hm.\nSorted: ant, cat, bee"),
+        (SORT, "ant bee cat", "Sorted:\nant\ncat\nbee"),
+        ("Sort: List: ant bee cat", "ant bee cat", "Look at:\nList: ant bee cat"),  # the question repeated
+        (CLOSE, "} ]", "Hm.\n] }"),
+    ],
+)
+def test_a_line_that_only_holds_such_a_word_is_no_answer(question: str, target: str, text: str) -> None:
+    assert score(target, text, question) == 0.0
 
 
 def test_the_authors_and_the_studys_match_are_kept() -> None:
@@ -182,6 +299,7 @@ def test_the_authors_and_the_studys_match_are_kept() -> None:
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_reader(text: str) -> None:
     assert isinstance(stated_choice.stated_text(text), str)
+    assert isinstance(stated_choice.read_option(text, {"A": "old", "B": "(A)"}), str)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +312,13 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         "answer is\n" * 3000,
         "答案是" * 9000,
         "(A) " * 9000,
+        "(A), " * 9000 + "are wrong",
+        "not A and " * 4000,
+        "so it is " * 4000,
+        "A: B\n" * 6000,
+        "neither (A) nor " * 2000,
     ],
 )
 def test_hostile_texts_are_read_in_bounded_time(text: str) -> None:
     assert isinstance(stated_choice.stated_text(text), str)
+    assert isinstance(stated_choice.read_option(text, {"A": "old", "B": "(A)"}), str)

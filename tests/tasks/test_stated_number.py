@@ -155,6 +155,32 @@ def test_a_number_has_its_value_in_every_notation(written: str) -> None:
         ("The answer is minus 4", -4, True),
         ("Seven minus 4", 4, False),
         ("有３，５和７", 7, False),  # commas between clauses
+        ("18\n\nExplanation: she sells 9 eggs at $2.", 18, True),  # a first line alone
+        ("$18.\nExplanation: 9 at $2", 18, True),
+        ("18\n[Word count: 55]", 18, True),
+        ("18\n\nThe answer is 9, as shown by 2", 9, True),
+        ("16\n- 3\n= 13", 13, True),
+        ("16\n- 3\nso 13 eggs", 13, False),
+        ("9\nTimes 2 gives 18.", 18, False),
+        ("3 boxes\n\nThey hold 4, so 7", 7, False),
+        ("She sells 9 at $2.\n18", 18, True),
+        ("The total is 18. Confidence: 100%", 18, False),  # of the response itself
+        ("The total is 18.\n\n**Confidence:** 9/10", 18, False),
+        ("It is 18. [Word count: 55]", 18, False),
+        ("Her confidence is 95", 95, False),
+        ("She wrote 5 words on 11 pages. Word count: 55", 55, False),
+        ("It has 55 words on 11 pages (605 words)", 605, False),
+        ("The answer is 20. Wait, no: 18.", 18, True),  # corrections
+        ("The answer is 20. Actually, it's 18.", 18, True),
+        ("The answer is 20 — no, 18.", 18, True),
+        ("The answer is 20. Oops, I mean 18 dollars.", 18, True),
+        ("The answer is 20. Sorry, that should be **18**.", 18, True),
+        ("The answer is 20. No, 3 of them are green.", 20, True),  # none
+        ("The answer is 20. No, 18 is wrong.", 20, True),
+        ("The answer is 20. Wait, is it 18? Yes", 20, True),
+        ("The answer is 20. It is 4.", 20, True),
+        ("He pays 64.<|role_end|><role>HUMAN</role>And 7?", 64, False),
+        ("64[e~[\n]~b]user\n5", 64, True),
     ],
 )
 def test_what_a_careful_reader_takes_for_the_answer(text: str, value: int, is_stated: bool) -> None:
@@ -169,7 +195,18 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     assert answer.number is not None or not answer.is_stated
 
 
-@pytest.mark.parametrize("text", ["9" * 10_000, "1/0", "10^99999", "#### " * 500 + "x", "(" * 3000 + "1" + "/2" * 3000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 10_000,
+        "Wait, no: " * 3000,
+        "\n[Word count: " * 3000,
+        "1/0",
+        "10^99999",
+        "#### " * 500 + "x",
+        "(" * 3000 + "1" + "/2" * 3000,
+    ],
+)
 def test_hostile_numbers_are_read_in_bounded_time(text: str) -> None:
     assert read_number(text).is_stated in (True, False)
 
