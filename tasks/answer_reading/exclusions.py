@@ -24,7 +24,7 @@ IS_BAD = (
     rf"{ADVERBS}\s+(?:the\s+|an?\s+)?{BAD}"
 )
 SINGULAR = r"\s*(?:(?:is|was|does|has)(?:n't)?|seems|looks|appears|sounds)\b"  # "A and B is wrong" excludes B alone
-EXCLUDED = re.compile(
+EXCLUSION = re.compile(
     rf"(?P<name>{NAMES}(?!{SINGULAR})|{NAME}(?:,\s*{NAME}){{1,9}}(?=\s+(?:are|were))|{NAME})[,:]?\s+(?P<claim>{NOT}|{IS_BAD})"
     r"|(?:\b(?:[Rr]ul(?:e[sd]?|ing)\s+out|[Ee]liminat(?:e[sd]?|ing)|[Ee]xclud(?:e[sd]?|ing)|[Rr]eject(?:s|ed|ing)?"
     r"|[Dd]iscard(?:s|ed|ing)?|[Dd]ismiss(?:es|ed|ing)?|[Nn]either|[Uu]nlike|[Nn]ot(?:\s+the)?)|n't\s+be)"
@@ -71,7 +71,7 @@ def drop_exclusions(sentence: str, options: Mapping[str, str]) -> str:
         # the option itself may be "No, because ..." or "is not ..."
         return match[0] if claim and own and own[0].startswith(claim[0].casefold()) else ""
 
-    return VERDICT.sub(drop, EXCLUDED.sub(drop, sentence))
+    return VERDICT.sub(drop, EXCLUSION.sub(drop, sentence))
 
 
 def final_option(statement: str) -> str:

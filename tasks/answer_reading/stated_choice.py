@@ -69,7 +69,7 @@ FRAMED_LETTER = re.compile(
 SMALL_LETTER = re.compile(r"^(?:\(([a-z])\)|([a-z])(?:\)|$))")
 BRACKETED_LETTER = re.compile(r"^(?:\[{1,2}([A-Z])\]{1,2}|<([A-Z])>|\{([A-Z])\})")
 NAMED_LETTER = re.compile(r"\b(?:option|choice)\s+([A-Z])(?![\w'])")
-NEGATED = re.compile(
+NEGATION = re.compile(
     r"(?:,?\s?\b(?:and|but)\b)?\s?(?:\b[Nn]ot|n't|\bnever|\brather\s+than|\binstead\s+of)\s+(?:be\s+)?(?:the\s+)?"
     r"(?:(?:option|choice|answer)\s+)?(?:\([A-Za-z]\)|[A-Z](?=\s*(?:[,.;:)]|$|(?:but|and|or)\b)))"
 )
@@ -161,7 +161,7 @@ def read_option(statement: str, options: Mapping[str, str]) -> str:
     if (letter := final_option(text)) and letter in (options or letter):
         return f"({letter})"
     for sentence in re.split(r"(?<=[.!?])\s", text):
-        rest = NEGATED.sub("", drop_exclusions(sentence, options))
+        rest = NEGATION.sub("", drop_exclusions(sentence, options))
         option = option_in_sentence(rest if rest == sentence else rest.lstrip(" ,;:.!–—-"))
         if option or rest == sentence or OPTION.search(rest):
             return option or read_by_text(statement, options)
@@ -178,7 +178,7 @@ def option_in_sentence(sentence: str) -> str:
         is_open = ALTERNATIVE.match(claim, match.end()) or LATER_ALTERNATIVE.search(claim, match.end())
         return "" if is_open else f"({match[1]})"
     letters = next(
-        (found for pattern in (SAYS_IT_IS, OPTION, NAMED_LETTER) if (found := set(pattern.findall(claim)))), set[str]()
+        (names for pattern in (SAYS_IT_IS, OPTION, NAMED_LETTER) if (names := set(pattern.findall(claim)))), set[str]()
     )
     return f"({letters.pop()})" if len(letters) == 1 else ""
 

@@ -47,8 +47,8 @@ def possible_words(question: str, target: str) -> tuple[str, ...]:
     """The words of which a question's answer is one, such as "yes" and "no", or is an order; () where they are not known."""
     if pair := next((pair for pair in OPPOSITES if target.casefold() in pair), ()):
         return pair
-    given = GIVEN_LIST.search(question)
-    words = tuple(words_of_target(given[1])) if given else ()
+    word_list = GIVEN_LIST.search(question)
+    words = tuple(words_of_target(word_list[1])) if word_list else ()
     return words if sorted(words) == sorted(words_of_target(target)) else ()
 
 
