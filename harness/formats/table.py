@@ -41,8 +41,9 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
         output = first_value(row, OUTPUTS)
         if output is None or (generator and row.get("generator") != generator):
             continue
-        for response in parse_answers(output, row, prompt_text(row)):
-            yield RecordedOutput(response, first_text(row, IDS), row, prompt_text(row))
+        prompt = prompt_text(row)
+        for response in parse_answers(output, row, prompt):
+            yield RecordedOutput(response, first_text(row, IDS), row, prompt)
 
 
 def table_rows(file: UntrustedFile) -> list[Json]:

@@ -29,13 +29,13 @@ def parse_outputs(row: Json) -> Iterator[RecordedOutput]:
     doc = row["doc"] if isinstance(row["doc"], dict) else {"question": row["doc"]}
     example: dict[str, Any] = {"row": doc, "id": first_text(doc, IDS), "prompt": first_text(doc, PROMPTS)}
     likelihoods = [parse_likelihood(responses[0]) if responses else None for responses in row["resps"]]
-    prompts = [arguments[0] if arguments else "" for arguments in list_arguments(row.get("arguments") or ())]
+    arguments = list_arguments(row.get("arguments") or ())
     if likelihoods and all(likelihoods):
         logprobs, greedy = zip(*(pair for pair in likelihoods if pair), strict=True)
-        choices = tuple(str(arguments[1]) for arguments in list_arguments(row.get("arguments") or ()))
+        choices = tuple(str(values[1]) for values in arguments)
         yield RecordedOutput(Response(logprobs=logprobs, greedy=greedy), choices=choices, **example)
         return
-    prompt = prompts[0] if prompts and isinstance(prompts[0], str) else ""
+    prompt = str(arguments[0][0]) if arguments and arguments[0] else ""
     for responses in row["resps"]:
         for text in responses:
             for response in parse_answers(text, {}, prompt):

@@ -64,7 +64,7 @@ def parse_value(value: Any) -> Iterator[Response]:
     elif value and all(isinstance(each, int | float) and not isinstance(each, bool) for each in value):
         yield Response(logprobs=tuple(map(float, value)))
     elif is_one_message(value):
-        yield parse_message_object({"content": [each for each in value if isinstance(each, Mapping)]})
+        yield parse_message_object({"content": list(value)})
     elif ends_with_answer(value):
         yield from parse_value(value[-1])
     else:
@@ -125,8 +125,8 @@ def refused_answer(value: Any) -> Response:
 
 def is_one_message(value: Any) -> bool:
     """Are these the parts of one message, such as {"type": "text", "text": ...}?"""
-    parts = [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
-    return bool(parts) and len(parts) == len(value) and all("type" in part and "role" not in part for part in parts)
+    parts = value if isinstance(value, list) else []
+    return bool(parts) and all(isinstance(part, Mapping) and "type" in part and "role" not in part for part in parts)
 
 
 def ends_with_answer(value: Sequence[Any]) -> bool:

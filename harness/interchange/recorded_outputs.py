@@ -67,20 +67,20 @@ def first_value(row: Json, names: Iterable[str]) -> Any:
 def first_text(row: Json, names: Iterable[str]) -> str:
     """The same as text, of messages the last one of the user; "" if the row has none of `names`."""
     value = first_value(row, names)
-    if questions := [turn.get("content") for turn in value if isinstance(turn, dict)] if isinstance(value, list) else []:
-        questions = [
-            turn.get("content") for turn in value if isinstance(turn, dict) and turn.get("role") == "user"
-        ] or questions
-        return str(questions[-1])
+    if turns := message_turns(value):
+        return str(([turn for turn in turns if turn.get("role") == "user"] or turns)[-1].get("content"))
     return "" if value is None else str(value)
 
 
 def prompt_text(row: Json) -> str:
     """The whole prompt of a row, its messages one a line; "" if it has none."""
-    value = first_value(row, PROMPTS)
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        return "\n".join(str(turn.get("content")) for turn in value)
-    return first_text(row, PROMPTS)
+    turns = message_turns(first_value(row, PROMPTS))
+    return "\n".join(str(turn.get("content")) for turn in turns) or first_text(row, PROMPTS)
+
+
+def message_turns(value: Any) -> list[Json]:
+    """The messages of a conversation; [] for another value."""
+    return value if isinstance(value, list) and all(isinstance(turn, dict) for turn in value) else []
 
 
 def choose_model(model: str, names: Iterable[str], path: Path) -> str:
