@@ -120,17 +120,33 @@ def read_end(file: Path, most: int) -> bytes:
 
 
 def open_text(file: Path) -> BufferedReader:
-    """The bytes of an ordinary file of text.  UnreadableFileError where parts of it were never written: a text has no holes."""
+    """The bytes of an ordinary file of text.  UnreadableFileError for a pointer of Git LFS, and for a text with holes.
+
+    Holes are parts that were never written.
+    """
     stream = open_bytes(file)
     try:
         hole = os.lseek(stream.fileno(), 0, os.SEEK_HOLE)  # its end, if there is none
         stream.seek(0)
     except OSError:  # not every file system knows
-        return stream
+        hole = os.fstat(stream.fileno()).st_size
+    fault = ""
     if hole < os.fstat(stream.fileno()).st_size:
+        fault = f"has holes from byte {hole:,} on, where nothing was written"
+    elif starts_pointer(stream):
+        fault = "is a pointer of Git LFS: `git lfs pull` fetches the file"
+    if fault:
         stream.close()
-        raise UnreadableFileError(f"{printable(file.name)} has holes from byte {hole:,} on, where nothing was written")
+        raise UnreadableFileError(f"{printable(file.name)} {fault}")
     return stream
+
+
+def starts_pointer(stream: BufferedReader) -> bool:
+    """Whether a stream at its beginning is a pointer of Git LFS; it stays there."""
+    try:
+        return stream.peek(len(LFS_POINTER)).startswith(LFS_POINTER)
+    except OSError:  # who reads it says why it cannot be read
+        return False
 
 
 def count_written(file: Path) -> int:

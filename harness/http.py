@@ -25,6 +25,7 @@ from harness.http_replies import (
     check_reply,
     decode_json,
     error_message,
+    is_final_error,
     pause_seconds,
     read_body,
     read_error,
@@ -116,11 +117,14 @@ class JsonServer:
 
     def give_up(self, path: str, failure: TryError, tries: int) -> Exception:
         """What the last of several failed tries means."""
+        url, reason = self.address.label + path, str(failure).rstrip(".")
+        if failure.is_final:
+            return SkilldeltaError(f"{url} answers {reason}.  Check the address (url=), the model's name and the key.")
         count = f"{tries} {'try' if tries == 1 else 'tries'}"
         if not failure.is_away:
             return UnsoundReplyError(f"no sound reply, after {count}: {failure}")
         return ServerAwayError(
-            f"{self.address.label}{path} does not answer, after {count}: {failure}.\n"
+            f"{url} does not answer, after {count}: {failure}.\n"
             "All answers so far are stored: run the same command again once the server is back."
         )
 
@@ -145,7 +149,7 @@ class JsonServer:
                 ) as response,
             ):
                 if response.status // 100 != 2:
-                    raise self.status_error(path, response, await read_error(response))
+                    raise self.status_error(response, await read_error(response))
                 if "stream" in content and is_stream(response):
                     reply: object = await read_stream(response, count)
                 else:
@@ -154,8 +158,7 @@ class JsonServer:
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             raise TryError(self.in_words(error), is_away=True) from None
         except TimeoutError:
-            reason = f"no whole reply within {self.timeout:g} s (timeout=)"
-            raise TryError(reason, tries=UNSOUND_TRIES) from None
+            raise TryError(f"no whole reply within {self.timeout:g} s (timeout=)", tries=UNSOUND_TRIES) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a reply that is cut, or is not HTTP
             raise TryError(self.in_words(error), tries=UNSOUND_TRIES) from None
 
@@ -166,15 +169,14 @@ class JsonServer:
         """A text of the server's, without keys and control characters."""
         return printable(" ".join(self.errors.redact(text).split()))[:MAX_WORDS]
 
-    def status_error(self, path: str, response: ClientResponse, body: bytes) -> Exception:
+    def status_error(self, response: ClientResponse, body: bytes) -> Exception:
         """The exception that an HTTP status stands for."""
-        status = response.status
-        reason = f"HTTP {status}: {self.show(error_message(body.decode('utf-8', 'replace')))}"
+        status, text = response.status, body.decode("utf-8", "replace")
+        reason = f"HTTP {status}: {self.show(error_message(text))}"
         if status in AWAY_STATUSES and NO_MONEY not in reason:
             return TryError(reason, is_away=True, retry_after=pause_seconds(response.headers.get("Retry-After", "")))
-        if status in FINAL_STATUSES or status < 400 or status in AWAY_STATUSES:
-            url = self.address.label + path
-            return SkilldeltaError(f"{url} answers {reason}.  Check the address (url=), the model's name and the key.")
+        if status in FINAL_STATUSES or status < 400 or status in AWAY_STATUSES or is_final_error(text):
+            return TryError(reason, is_final=True)
         return TryError(reason, tries=FAULT_TRIES) if status >= 500 else RequestRefusedError(reason)
 
 

@@ -23,18 +23,31 @@ MAX_ERROR = 1 << 16  # bytes that are read of an error's text
 HALF_CHARACTER = re.compile(  # one half of a pair of escapes, behind an even number of backslashes
     rb"(?<!\\)((?:\\\\)*)(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
+# That the key or the model is wrong, whatever the status: gateways also say it with 400, 500 and 200.  Only an error's code and
+# the beginning of its message count, since some servers quote the prompt behind it.
+FINAL_CODES = {"invalid_api_key", "model_not_found", "deployment_not_found", "deploymentnotfound"}
+FINAL_WORDS = re.compile(
+    r"incorrect api key|invalid api key|api key not valid|api_key_invalid|invalid_api_key|model_not_found|model not exist"
+    r"|model\b.{0,120}?\b(?:does not exist|doesn't exist|not found)|is not a valid model id|invalid model name",
+    re.IGNORECASE,
+)
+FINAL_LENGTH = 200  # characters
 UNSOUND_TRIES = 2  # of a request that is answered by something unreadable, or by nothing in time: each may be charged
 
 
 class TryError(Exception):
     """No answer this time.  `is_away`: the server, not the request, is the cause; `tries`: how many make sense, 0 for all.
 
-    `retry_after`: seconds that the server asks to wait for, 0 where it does not say.
+    `is_final`: no other try and no other request would be answered.  `retry_after`: seconds that the server asks to wait for,
+    0 where it does not say.
     """
 
-    def __init__(self, reason: str, *, is_away: bool = False, tries: int = 0, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, reason: str, *, is_away: bool = False, is_final: bool = False, tries: int = 0, retry_after: float = 0.0
+    ) -> None:
         super().__init__(reason)
-        self.is_away, self.tries, self.retry_after = is_away, tries, retry_after
+        self.is_away, self.is_final, self.retry_after = is_away, is_final, retry_after
+        self.tries = 1 if is_final else tries
 
 
 async def read_body(response: ClientResponse) -> bytes:
@@ -106,14 +119,29 @@ def pause_seconds(text: str) -> float:
 
 def error_message(text: str) -> str:
     """The server's own words, from the shapes of error that servers use."""
+    error = error_content(text)
+    if not isinstance(error, dict):
+        return str(error)
+    return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k)) or text
+
+
+def error_content(text: str) -> Any:
+    """What an error holds; its text where it is no JSON."""
     try:
         error = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return text
-    error = error.get("error", error) if isinstance(error, dict) else error
-    if not isinstance(error, dict):
-        return str(error)
-    return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k)) or text
+    return error.get("error", error) if isinstance(error, dict) else error
+
+
+def is_final_error(text: str) -> bool:
+    """Whether an error says that the key or the model's name is wrong, which holds for every request."""
+    error = error_content(text)
+    if isinstance(error, dict):
+        if str(error.get("code")).lower() in FINAL_CODES:
+            return True
+        error = error.get("message") or error.get("detail")
+    return isinstance(error, str) and bool(FINAL_WORDS.search(error[:FINAL_LENGTH]))
 
 
 def check_reply(value: object, kind: type[M], show: Callable[[str], str]) -> M:
@@ -125,7 +153,10 @@ def check_reply(value: object, kind: type[M], show: Callable[[str], str]) -> M:
     if value.get("error"):  # some gateways send errors with status 200
         code = value["error"].get("code") if isinstance(value["error"], dict) else None
         is_away = isinstance(code, int) and code in AWAY_STATUSES
-        raise TryError(show(error_message(json.dumps(value))), is_away=is_away, tries=0 if is_away else UNSOUND_TRIES)
+        text = json.dumps(value, ensure_ascii=False)
+        is_final = is_final_error(text)
+        tries = 0 if is_away else UNSOUND_TRIES
+        raise TryError(show(error_message(text)), is_away=is_away, is_final=is_final, tries=tries)
     try:
         return kind.model_validate(value)
     except ValidationError as error:

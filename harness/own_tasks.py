@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from harness.task_folders import run_beside
 from harness.types import Aggregate, Metric, SkilldeltaError, Task
 from harness.visible_text import show_value
 
@@ -42,17 +42,15 @@ class TaskValues:
 
 def run_task_file(file: Path) -> Sequence[Task]:
     """The tasks that somebody's file makes.  SkilldeltaError, with the line, where it fails or makes something else."""
-    spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise SkilldeltaError(f"{file} is not a Python file.")
-    namespace = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(namespace)
+        namespace = run_beside(file)
     except (Exception, SystemExit) as error:  # a file that exits would end the program as if all were done
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file.absolute()]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         where = f"{file}, line {line}" if line else str(file)
         raise SkilldeltaError(f"{where}, fails: {type(error).__name__}: {error}") from error
+    if namespace is None:
+        raise SkilldeltaError(f"{file} is not a Python file.")
     return tasks_of(namespace, file)
 
 

@@ -15,7 +15,8 @@ from harness.visible_text import printable
 FORMER: Mapping[str, str] = {"read_as": "extracted", "cut": "truncated"}  # keys of format 1, with their name now
 MAX_COUNT = 10**12  # of tokens, of draws
 LENGTHS = frozenset({"reasoning", "answer"})  # of each reading; the other counts are there where they are not 0
-MAX_SCORE = 1e9  # beyond any metric's: sums and squares stay finite
+MAX_PART = 1e9  # beyond any metric's: sums and squares stay finite
+ROUNDING = 1e-9  # by which a score, as a mean, may be outside of 0..1
 NUMBERS: frozenset[type] = frozenset({int, float})
 TEXT, COUNT, EVERY = frozenset({str}), frozenset({int}), frozenset[type]()
 REQUIRED: Mapping[str, frozenset[type]] = {
@@ -81,15 +82,15 @@ def is_plain(value: Json) -> bool:
         kinds = REQUIRED.get(name) or SPARSE.get(name, EVERY)
         if kinds is not EVERY and type(part) not in kinds:
             return False
-    numbers = [value["score"] or 0, *(0 if part is None else part for part in value.get("parts", {}).values())]
+    if not -ROUNDING <= (value["score"] or 0) <= 1 + ROUNDING:
+        return False
+    numbers = [0 if part is None else part for part in value.get("parts", {}).values()]
     if type(value["response"]) is list:
         numbers += value["response"]
     if not is_reading(value.get("reading")):
         return False
     counts = value["draw"], value["tokens_in"], value["tokens_out"], value.get("truncated", 0)
-    return all(type(n) in NUMBERS and -MAX_SCORE <= n <= MAX_SCORE for n in numbers) and all(
-        0 <= n <= MAX_COUNT for n in counts
-    )
+    return all(type(n) in NUMBERS and -MAX_PART <= n <= MAX_PART for n in numbers) and all(0 <= n <= MAX_COUNT for n in counts)
 
 
 def are_plain(lines: Sequence[Any]) -> bool:
@@ -104,13 +105,14 @@ def are_plain(lines: Sequence[Any]) -> bool:
     if not all(map(is_reading, mappings)):
         return False
     mappings = [line["parts"] for line in lines if "parts" in line]
-    numbers = [line["score"] for line in lines if line["score"] is not None]
-    numbers += [n for mapping in mappings for n in mapping.values() if n is not None]
+    scores = [line["score"] for line in lines if line["score"] is not None]
+    numbers = [n for mapping in mappings for n in mapping.values() if n is not None]
     counts = [n for line in lines for n in (line["draw"], line["tokens_out"])]
-    if not set(map(type, numbers)) <= NUMBERS:
+    if not set(map(type, scores)) | set(map(type, numbers)) <= NUMBERS:
         return False
-    has_scores = min(numbers, default=0) >= -MAX_SCORE and max(numbers, default=0) <= MAX_SCORE
-    return has_scores and min(counts, default=0) >= 0 and max(counts, default=0) <= MAX_COUNT
+    has_scores = min(scores, default=0) >= -ROUNDING and max(scores, default=0) <= 1 + ROUNDING
+    has_parts = min(numbers, default=0) >= -MAX_PART and max(numbers, default=0) <= MAX_PART
+    return has_scores and has_parts and min(counts, default=0) >= 0 and max(counts, default=0) <= MAX_COUNT
 
 
 def is_reading(value: object) -> bool:
@@ -130,10 +132,11 @@ def line_type() -> Any:
     text: Any = pydantic.InstanceOf[str]
     strict: Any = pydantic.Strict()
     count: Any = Annotated[int, strict, pydantic.Field(ge=0, le=MAX_COUNT)]
-    number: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.Field(ge=-MAX_SCORE, le=MAX_SCORE)]
+    number: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.Field(ge=-MAX_PART, le=MAX_PART)]
+    score: Any = Annotated[number, pydantic.AfterValidator(require_score)]
     logprob: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.AllowInfNan(False)]
     always = {"example": text, "request": text, "draw": count, "response": text | list[logprob], "finish": text}
-    always |= {"tokens_in": count, "tokens_out": count, "score": number | None, "extracted": text}
+    always |= {"tokens_in": count, "tokens_out": count, "score": score | None, "extracted": text}
     sparse = {"greedy": list[bool] | None, "truncated": count, "in_block": bool}
     sparse |= {"reading": Annotated[dict[text, int] | None, pydantic.AfterValidator(require_reading)]}
     sparse |= {
@@ -151,6 +154,12 @@ def require_number(value: object) -> object:
     """A number or a truth value; ValueError for a text that reads like one."""
     if not isinstance(value, int | float):
         raise ValueError("no number")
+    return value
+
+
+def require_score(value: float) -> float:
+    if not -ROUNDING <= value <= 1 + ROUNDING:
+        raise ValueError("no number from 0 to 1")
     return value
 
 

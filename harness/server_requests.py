@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -98,3 +99,16 @@ def text_response(text: str, choice: ReplyChoice, reply: Reply, request: Request
     if finish == "length" and answer != text:
         finish = "stop"
     return Response(answer, finish, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, error=error)
+
+
+def as_plain_question(request: Request) -> Request:
+    """A short question with the settings of a request, whose own text may be why it is refused."""
+    return replace(request, prompt="Hello", contexts=(), choices=request.choices and (" there",), prefix="")
+
+
+def request_failure(future: Future[Response]) -> Exception | None:
+    """Why a request has no answer, where it failed alone; whatever else went wrong is raised."""
+    failure = future.exception()
+    if failure is None or isinstance(failure, (http.RequestRefusedError, http.UnsoundReplyError)):
+        return failure
+    raise failure

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import encode_json, folder_name, remove_halves, whole_file, whole_stream, write_json
-from harness.bounded_files import is_folder, is_listed, open_text, read_stored_json
+from harness.bounded_files import is_folder, is_listed, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
 from harness.file_locks import lock_folder
 from harness.grouping import run_order
-from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
+from harness.json_lines import Writer, open_writer, remove_torn_line
 from harness.own_folders import make_locked
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.results_marker import FORMAT, mark_folder
 from harness.results_marker import MARKER as MARKER
-from harness.sample_lines import sample_from_json, sample_to_json
+from harness.sample_files import read_samples
+from harness.sample_lines import sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
 from harness.visible_text import printable
 
@@ -59,20 +60,9 @@ class Cell:
         return self.read() if is_listed(self.record_file) else None
 
     def samples(self) -> Iterator[Sample]:
-        """The stored samples.  A torn last line (the process was killed while writing) is passed over."""
-        if not is_listed(self.samples_file):
-            return
-        place = 0
-        with open_text(self.samples_file) as stream:
-            try:
-                for place, value in read_lines(complete_lines(stream)):  # noqa: B007  an error's
-                    yield sample_from_json(value)
-            except OSError as error:  # a disk that fails, a server that has forgotten the file
-                raise SkilldeltaError(f"{self.samples_file} cannot be read: {error.strerror}.") from error
-            except (ValueError, TypeError, OverflowError) as error:
-                number = error.lineno if isinstance(error, InvalidLineError) else place
-                fault = f"{self.samples_file}, line {number}, is not a sample ({printable(str(error))[:300]})"
-                raise SkilldeltaError(f"{fault}.\nDelete that line: its example is asked again.") from error
+        """The stored samples.  SkilldeltaError, with the line, for a damaged file."""
+        if is_listed(self.samples_file):
+            yield from read_samples(self.samples_file)
 
     def begin(self, record: CellRecord, ask_again: bool = False) -> None:
         """Writes task.json.  SkilldeltaError where the cell was begun with other inputs, another backend or checkpoint.

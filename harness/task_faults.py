@@ -16,8 +16,8 @@ from harness.types import Message, Request, Role, Score, SkilldeltaError, digest
 from harness.visible_text import show_value
 
 ROLES = get_args(Role)
-ROUNDING = 1e-9  # by which a mean may be outside of 0..1
 MAX_NUMBER = 1e9  # as samples are read
+ROUNDING = 1e-9  # by which a mean may be outside of 0..1, also as samples are read
 
 
 @contextmanager

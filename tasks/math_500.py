@@ -26,6 +26,18 @@ BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s{$]+)")  # "\boxed 5", as some of the authors' solutions have it
 FINAL = re.compile(r"\b(?:final\s+)?answer[\"'*_]*\s*(?:is\b|[:=])", re.IGNORECASE)
 SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
+# Units and layout that change no value, which math-verify does not know; Hendrycks et al. leave out percent and degrees too.
+UNITS = re.compile(
+    r"""\\(?:text|textrm|mathrm|mbox)\s*\{\s*(?:\\*%|per\s?cent)\s*\} | \\*% | (?<=[\d\s)}])per\s?cent\b
+    | (?:\^\s*\{?\s*\\circ\b\s*\}?|[°º˚]|\\(?:text)?degree\b) \s* (?:\\(?:text|textrm|mathrm|mbox)\s*\{\s*[CF]\s*\}|[CF]\b)
+    | [°º˚] | \^?\\(?:text)?degree\b | \^\s*\{\s*\\(?:text|mathrm)\s*\{o\}\s*\}
+    | [€£¥¢] | \\[bB]igg?[lrm]?(?![A-Za-z])""",
+    re.VERBOSE,
+)
+NUMBER_IN_TEXT = re.compile(
+    r"(?<![\w}])\\(?:text|textrm|mathrm|mbox|textbf|mathbf)\s*\{\s*([-−+]?\.?\d[^{}]*)\}"
+)  # "\text{5 cm}"
+INDEX_ROOT = re.compile(r"(\\sqrt\s*\[[^\[\]{}]*\])\s*(\w)")  # "\sqrt[3]2"
 END_CHARACTERS = 600  # of a response without a box: what the library searches for a last expression
 MAX_CHARACTERS = 1000  # no row's answer is nearly as long
 
@@ -76,10 +88,16 @@ def answer_part(text: str) -> str:
     return text[-END_CHARACTERS:]
 
 
+def without_units(text: str) -> str:
+    """The text without percent signs, degrees and the like, whose numbers stand in mathematics: "10\\%" is "10", never 0.1."""
+    text = UNITS.sub("", re.sub(r"(?<!\\)~", " ", text))
+    return INDEX_ROOT.sub(r"\1{\2}", NUMBER_IN_TEXT.sub(r"\1", text))
+
+
 def plain(expression: str) -> str:
-    """An expression without blanks and signs of layout: what two writings of one answer share."""
-    text = re.sub(r"\\(?:left|right|displaystyle|!|,|;|:)(?![A-Za-z])|\\(?=[\s$%])|[\s$]|\.$", "", expression)
-    text = re.sub(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}", r"\1", text)
+    """An expression without units, blanks and signs of layout: what two writings of one answer share."""
+    text = re.sub(r"\\(?:left|right|displaystyle|!|,|;|:)(?![A-Za-z])|\\(?=[\s$])|[\s$]", "", without_units(expression))
+    text = re.sub(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}", r"\1", text).removesuffix(".")
     return text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
 
 
@@ -95,7 +113,7 @@ def score(example: Example, response: Response) -> Score:
         return Score(0.0, parts=parts)
     if content and plain(content) == plain(right):
         return Score(1.0, extracted=content, parts=parts)
-    equality = math_equality.compare_expressions(f"\\boxed{{{right}}}", part)
+    equality = math_equality.compare_expressions(without_units(f"\\boxed{{{right}}}"), without_units(part))
     if equality.is_equal is None:
         return Score(None, extracted=content, parts=parts, why=math_equality.UNDECIDED)
     return Score(float(equality.is_equal), extracted=content or equality.extracted, parts=parts)

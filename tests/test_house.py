@@ -51,6 +51,7 @@ ROOMS = [
     "harness/config.py",
     "harness/fingerprint.py",
     "harness/own_packages.py",
+    "harness/task_folders.py",
     "harness/own_tasks.py",
     "harness/registry.py",
     "harness/json_values.py",
@@ -59,6 +60,7 @@ ROOMS = [
     "harness/records.py",
     "harness/mean_rules.py",
     "harness/sample_lines.py",
+    "harness/sample_files.py",
     "harness/example_rows.py",
     "harness/store.py",
     "harness/row_bounds.py",
@@ -150,6 +152,7 @@ DOORS = {
     measure.COMPUTED_NAME: [
         "harness/registry.py",  # a plug-in
         "harness/own_packages.py",
+        "harness/task_folders.py",  # somebody's own files
         "harness/sandbox/inside/template.py",  # a library that programs may use
         "harness/studies/stage_process.py",  # a stage's command
     ],

@@ -1,13 +1,15 @@
 """What somebody's own file of tasks may hold: every odd value is an error of that task, which says what to write."""
 
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness import registry
 from harness.cli import main
-from harness.types import SkilldeltaError
+from harness.types import Example, SkilldeltaError, Task
 from tests.test_registry import OWN_TASK
 
 FIELDS = {
@@ -102,3 +104,118 @@ def test_an_expression_without_end_is_an_error_of_its_file(tmp_path: Path) -> No
     (tmp_path / "mine.py").write_text("x = " + "-" * 100_000 + "1\nTASKS = ()\n")
     with pytest.raises(SkilldeltaError, match=r"mine\.py.*, fails: (RecursionError|MemoryError)"):
         registry.tasks([tmp_path / "mine.py"])
+
+
+IMPORTS = {  # what the file of tasks says, in a package or not
+    "from .words import CITY": (True, False),
+    "from . import words; CITY = words.CITY": (True, False),
+    "from .deeper.more import CITY": (True,),
+    "from .deeper import CITY": (True,),
+    "from ours.words import CITY": (True,),
+    "import ours.words; CITY = ours.words.CITY": (True,),
+    "from words import CITY": (True, False),
+    "import words; CITY = words.CITY": (True, False),
+    "import deeper.more as m; CITY = m.CITY": (True, False),
+    "from deeper import more; CITY = more.CITY": (True, False),
+    "from words import *": (True, False),
+}
+FILES = {
+    "words.py": "from json import dumps\nCITY = 'Paris'\n",
+    "deeper/__init__.py": "from .more import CITY\n",
+    "deeper/more.py": "import words\nCITY = words.CITY\n",
+}
+
+
+def write_folder(folder: Path, is_package: bool, files: dict[str, str]) -> Path:
+    for name, text in (({"__init__.py": ""} if is_package else {}) | files).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def named(name: str, before: str) -> str:
+    """The task of the test under a name, with its answer in CITY."""
+    return f"{before}\n{OWN_TASK.replace('capitals', name)}".replace('"Paris"', "CITY")
+
+
+def ideal(task: Task) -> str:
+    return task.ideal(Example({})).text
+
+
+@pytest.mark.parametrize(("line", "is_package"), [(line, kind) for line, kinds in IMPORTS.items() for kind in kinds])
+def test_files_of_a_folder_share_code(line: str, is_package: bool, tmp_path: Path) -> None:
+    files = FILES | {"deeper/more.py": "from ..words import CITY\n" if is_package else FILES["deeper/more.py"]}
+    folder = write_folder(
+        tmp_path / "ours", is_package, {**files, "mine.py": named("one", line), "other.py": named("two", line)}
+    )
+    before = dict(sys.modules)
+    for path in (folder, folder / "mine.py"):
+        tasks = registry.tasks([path])
+        assert ideal(tasks["one"]) == "Paris"
+    assert ideal(registry.tasks([folder])["two"]) == "Paris"
+    assert not {"words", "deeper", "ours", "mine"} & (sys.modules.keys() - before.keys())
+
+
+def test_a_file_of_a_folder_stands_for_no_module_that_is_installed(tmp_path: Path) -> None:
+    """Neither for this project's."""
+    false = dict.fromkeys(
+        ("json.py", "yaml.py", "colorsys.py", "tasks/__init__.py", "harness/__init__.py"), "raise OSError('not this')\n"
+    )
+    text = named("one", "import json, yaml, colorsys, tasks.gsm8k\nCITY = json.loads(yaml.safe_load('\\'\"Rome\"\\''))")
+    for is_package in (True, False):
+        folder = write_folder(tmp_path / f"ours{is_package}", is_package, {**false, "mine.py": text})
+        assert ideal(registry.tasks([folder])["one"]) == "Rome"
+    assert json.loads("5") == 5
+
+
+def test_a_library_finds_no_file_of_such_a_folder(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, False, {"words.py": "CITY = 'Rome'\n", "mine.py": named("one", "from words import CITY")})
+    assert ideal(registry.tasks([folder])["one"]) == "Rome"
+    with pytest.raises(ModuleNotFoundError):
+        __import__("words")
+
+
+def test_two_folders_may_have_files_of_one_name(tmp_path: Path) -> None:
+    folders = [
+        write_folder(
+            tmp_path / city,
+            is_package,
+            {"words.py": f"CITY = '{city}'\n", "mine.py": named(city, f"from {dot}words import CITY")},
+        )
+        for city, is_package, dot in (("Rome", True, "."), ("Oslo", False, ""), ("Bern", True, ""))
+    ]
+    tasks = registry.tasks(folders)
+    assert [ideal(tasks[city]) for city in ("Rome", "Oslo", "Bern")] == ["Rome", "Oslo", "Bern"]
+
+
+def test_an_import_inside_a_function_finds_the_file_too_and_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    text = (
+        OWN_TASK.replace('Response("Paris")', "answer()")
+        + "\ndef answer():\n    from words import CITY\n    return Response(CITY)\n"
+    )
+    folder = write_folder(tmp_path, False, {"words.py": "CITY = 'Rome'\n", "mine.py": text})
+    assert ideal(registry.tasks([folder])["capitals"]) == "Rome"
+    (folder / "words.py").write_text("CITY = 'Canberra'\n")
+    assert ideal(registry.tasks([folder])["capitals"]) == "Canberra"
+
+
+def test_a_file_below_a_package_reaches_its_parent(tmp_path: Path) -> None:
+    write_folder(tmp_path / "ours", True, {"words.py": "CITY = 'Rome'\n", "ours_too.py": ""})
+    folder = write_folder(tmp_path / "ours" / "geo", True, {"mine.py": named("one", "from ..words import CITY")})
+    assert ideal(registry.tasks([folder])["one"]) == "Rome"
+    (folder / "__init__.py").write_text(named("two", "from ours.words import CITY"))
+    assert ideal(registry.tasks([folder])["two"]) == "Rome"
+
+
+def test_what_a_shared_file_does_wrong_is_an_error_of_the_file_that_imports_it(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, True, {"words.py": "1 / 0\n", "mine.py": named("one", "\nfrom .words import CITY")})
+    with pytest.raises(SkilldeltaError, match=r"mine\.py, line 2, fails: ZeroDivisionError"):
+        registry.tasks([folder])
+    (folder / "words.py").write_text("TOWN = 5\n")
+    with pytest.raises(SkilldeltaError, match=r"mine\.py, line 2, fails: ImportError: cannot import name 'CITY'"):
+        registry.tasks([folder])
+    (folder / "mine.py").write_text(named("one", "import no_such_module\nCITY = 5"))
+    with pytest.raises(
+        SkilldeltaError, match=r"mine\.py, line 1, fails: ModuleNotFoundError: No module named 'no_such_module'"
+    ):
+        registry.tasks([folder])

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.atomic_files import folder_name
+from harness.comparison.sample_table import read_table
 from harness.json_lines import encode_lines
 from harness.sample_lines import sample_from_json, sample_to_json
-from harness.store import Results, SampleWriter
+from harness.store import Cell, Results, SampleWriter
 from harness.types import Checkpoint, Response, Sample, Score, SkilldeltaError
 from tests.support import toys
 
@@ -46,7 +47,7 @@ def test_log_probabilities_survive_the_file() -> None:
     assert sample_from_json(json.loads(encode_lines([sample_to_json(sample)]))) == sample
 
 
-def cell_with(folder: Path, count: int):
+def cell_with(folder: Path, count: int) -> Cell:
     results = Results.make(folder)
     cell = results.cell("toy", "adding")
     with SampleWriter(cell) as writer:
@@ -72,6 +73,68 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     cell.samples_file.write_bytes(lines[0] + b"{oops}\n" + lines[2])
     with pytest.raises(SkilldeltaError, match="line 2"):
         list(cell.samples())
+
+
+def edit_line(cell: Cell, place: int, **changes: object) -> None:
+    lines = cell.samples_file.read_bytes().splitlines(keepends=True)
+    cell.samples_file.write_bytes(
+        b"".join([*lines[:place], encode_lines([json.loads(lines[place]) | changes]), *lines[place + 1 :]])
+    )
+
+
+@pytest.mark.parametrize("score", [250.0, -0.5, 1.001, 2])
+def test_a_score_that_no_scorer_may_give_is_not_read_either(score: float, tmp_path: Path) -> None:
+    cell = cell_with(tmp_path / "r", 3)
+    edit_line(cell, 1, score=score)
+    for read in (lambda: list(cell.samples()), lambda: read_table(cell)):
+        with pytest.raises(SkilldeltaError, match=r"samples\.jsonl, line 2, is not a sample \(score: .*no number from 0 to 1"):
+            read()
+
+
+@pytest.mark.parametrize("score", [0, 1, True, 0.25, 1 + 1e-12, -1e-12])
+def test_scores_from_0_to_1_are_read_and_parts_may_be_larger(score: float, tmp_path: Path) -> None:
+    cell = cell_with(tmp_path / "r", 3)
+    edit_line(cell, 1, score=score, parts={"tokens": 250.0})
+    assert [s.score.value for s in cell.samples()] == [1.0, score, 1.0]
+    assert read_table(cell).score.tolist() == [1.0, score, 1.0]
+
+
+def append_line(cell: Cell, **changes: object) -> None:
+    """The second sample again, with some fields other than they were."""
+    lines = cell.samples_file.read_bytes().splitlines(keepends=True)
+    cell.samples_file.write_bytes(b"".join([*lines, encode_lines([json.loads(lines[1]) | changes])]))
+
+
+def test_two_lines_of_one_sample_with_scores_that_differ_are_named(tmp_path: Path) -> None:
+    """The last one counted without a word."""
+    cell = cell_with(tmp_path / "r", 4)
+    append_line(cell, score=0.0)
+    for read in (lambda: list(cell.samples()), lambda: read_table(cell)):
+        with pytest.raises(SkilldeltaError, match=r"samples\.jsonl, lines 2 and 5, are one sample .*1 and 0.*\n.*or both"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"score": None, "why": "?"}, {"response": "again"}, {"draw": 1, "score": 0.0}, {"example": "e9"}]
+)
+def test_lines_of_one_sample_with_one_score_may_follow_each_other(changes: dict[str, object], tmp_path: Path) -> None:
+    cell = cell_with(tmp_path / "r", 4)
+    append_line(cell, **changes)
+    last = list(cell.samples())[-1]
+    assert {s.key: s for s in cell.samples()}[last.key] == last
+    assert len(read_table(cell).keys) == 4 + (last.key not in {("e1", 0)})
+    append_line(cell)
+    assert len(list(cell.samples())) == 6
+
+
+@pytest.mark.parametrize("name", ["samples_file", "record_file"])
+def test_a_file_that_git_lfs_did_not_fetch_is_not_to_be_mended_by_hand(name: str, tmp_path: Path) -> None:
+    """Of samples.jsonl it was said to delete the line."""
+    cell = cell_with(tmp_path / "r", 2)
+    getattr(cell, name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab12\nsize 4321\n")
+    for read in (lambda: list(cell.samples()), lambda: read_table(cell)) if name == "samples_file" else (cell.read,):
+        with pytest.raises(SkilldeltaError, match=r"r/toy/adding.* is a pointer of Git LFS: `git lfs pull` fetches the file"):
+            read()
 
 
 def test_two_writers_of_one_cell_are_refused(tmp_path: Path) -> None:

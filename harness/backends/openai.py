@@ -8,13 +8,12 @@ stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from harness import http
+from harness import http, server_requests
 from harness.http_streams import STREAM_FIELDS
 from harness.prompts.generation_settings import refuse_further_settings
 from harness.prompts.server_replies import ChatReply, TextReply
@@ -76,7 +75,7 @@ class OpenAIModel:
         self.is_streaming = self.is_heard and self.options.stream and any(map(may_stream, requests)) and self.can_stream
         self.meter.begin_requests(requests, self.options.concurrency)
         for place, future in http.ask_concurrently(self.answer_request, requests, self.options.concurrency, self.meter.tick):
-            failure = request_failure(future)
+            failure = server_requests.request_failure(future)
             if failure is None:
                 self.has_answered, in_a_row = True, 0
                 self.meter.end(requests[place], future.result().tokens_out or future.result().tokens_in)
@@ -88,10 +87,17 @@ class OpenAIModel:
             in_a_row += not (self.has_answered and isinstance(failure, http.RequestRefusedError))
             if in_a_row >= patience:
                 raise self.no_answers(in_a_row, failure)
-        unsound = [f for f in failures.values() if isinstance(f, http.UnsoundReplyError)]
-        if unsound and not self.has_answered:
-            raise self.no_answers(len(failures), unsound[-1])
+        if failures and not (self.has_answered or self.takes_plain_question(requests, failures)):
+            raise self.no_answers(len(failures), list(failures.values())[-1])
         yield from ((place, Response(finish="error", error=str(failure))) for place, failure in sorted(failures.items()))
+
+    def takes_plain_question(self, requests: Sequence[Request], failures: Mapping[int, Exception]) -> bool:
+        """Where nothing else was answered: whether a short question is, so that it is their own texts that were refused."""
+        if any(isinstance(failure, http.UnsoundReplyError) for failure in failures.values()):
+            return False
+        question = server_requests.as_plain_question(requests[min(failures)])
+        ((_, future),) = http.ask_concurrently(self.answer_request, [question], 1)
+        return server_requests.request_failure(future) is None
 
     def no_answers(self, count: int, failure: Exception) -> SkilldeltaError:
         return SkilldeltaError(
@@ -225,14 +231,6 @@ class OpenAIModel:
 def may_stream(request: Request) -> bool:
     """Whether the answer may be long, and is asked for as STREAM_PROBE is."""
     return not request.choices and not request.raw and request.max_tokens + request.thinking >= LONG
-
-
-def request_failure(future: Future[Response]) -> Exception | None:
-    """Why a request has no answer, where it failed alone; whatever else went wrong is raised."""
-    failure = future.exception()
-    if failure is None or isinstance(failure, (http.RequestRefusedError, http.UnsoundReplyError)):
-        return failure
-    raise failure
 
 
 def names_models(options: OpenAIOptions) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from harness.types import SkilldeltaError
 Models = Annotated[list[str], typer.Argument(help="Folders of reward models, or judges as PLUGIN:WHERE.")]
 Base = Annotated[str, typer.Option("--base", help="The folder of the base of adapters whose base is not where they say.")]
 MAX_REASONS = 3  # why grades are unreadable, the most frequent first
-COLUMNS = ("section", "subset", "pairs", "unreadable", "accuracy %", "95 % interval")
+COLUMNS = ("section", "subset", "pairs", "unreadable", "ties", "accuracy %", "95 % interval")
 
 
 def reward_accuracy(
@@ -51,11 +52,9 @@ def reward_accuracy(
             {"model": model, "judge": judge.identity, "subsets": [subset_fact(a) for a in accuracies], "sections": sections}
         )
         if not as_json:
-            lines = [
-                (a.section, a.name, str(a.n), str(a.unreadable), f"{100 * a.accuracy:.1f}" if a.n else "–", interval_text(a))
-                for a in accuracies
-            ]
-            print_table(COLUMNS, lines, f"{model} ({judge.identity})", COLUMNS[2:])
+            print_table(COLUMNS, [subset_line(a) for a in accuracies], f"{model} ({judge.identity})", COLUMNS[2:])
+            if text := all_ties_text(accuracies):
+                note(text)
             for reason, count in sum((Counter(a.reasons) for a in accuracies), Counter[str]()).most_common(MAX_REASONS):
                 note(f"{count} unreadable: {reason or 'no reason is known'}.")
             note(
@@ -65,8 +64,17 @@ def reward_accuracy(
         print_json(facts)
 
 
-def interval_text(accuracy: Any) -> str:
-    return f"{100 * accuracy.interval.low:.1f} to {100 * accuracy.interval.high:.1f}"
+def subset_line(accuracy: Any) -> tuple[str, ...]:
+    """A subset as a line of the table."""
+    share = f"{100 * accuracy.accuracy:.1f}" if accuracy.n else "–"
+    interval = f"{100 * accuracy.interval.low:.1f} to {100 * accuracy.interval.high:.1f}"
+    return accuracy.section, accuracy.name, *map(str, (accuracy.n, accuracy.unreadable, accuracy.ties)), share, interval
+
+
+def all_ties_text(accuracies: Sequence[Any]) -> str:
+    """That nothing was preferred in any pair, each of which counts as half right; "" where something was."""
+    pairs, ties = sum(a.n for a in accuracies), sum(a.ties for a in accuracies)
+    return f"All {pairs} readable pairs are ties: no answer was preferred, and 50 % says nothing." if 0 < pairs == ties else ""
 
 
 def subset_fact(accuracy: Any) -> dict[str, Any]:
@@ -74,7 +82,7 @@ def subset_fact(accuracy: Any) -> dict[str, Any]:
     low, high = accuracy.interval.low, accuracy.interval.high
     value = round(accuracy.accuracy, 6) if accuracy.n else None
     facts = {"subset": accuracy.name, "section": accuracy.section, "n": accuracy.n, "unreadable": accuracy.unreadable}
-    facts |= {"reasons": dict(accuracy.reasons)} if accuracy.reasons else {}
+    facts |= {"ties": accuracy.ties, **({"reasons": dict(accuracy.reasons)} if accuracy.reasons else {})}
     return {**facts, "accuracy": value, "low": round(low, 6), "high": round(high, 6)}
 
 

@@ -45,13 +45,20 @@ def read_table(cell: Cell, part: Callable[[str], bool] | None = None) -> SampleT
 
 
 def read_lines(cell: Cell) -> list[dict[str, Any]]:
-    """The lines as JSON.  SkilldeltaError with the number of a damaged line; a torn last line is passed over."""
-    content = read_bytes(cell.samples_file, MAX_BYTES) if os.path.lexists(cell.samples_file) else b""
-    lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
+    """The lines as JSON.  SkilldeltaError with the number of a damaged line; a torn last line is passed over.
+
+    Lines of one sample with scores that differ are damaged too.
+    """
     try:
+        content = read_bytes(cell.samples_file, MAX_BYTES) if os.path.lexists(cell.samples_file) else b""
+        lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
         # Read as one array: half the time of reading two million lines one by one.
         samples: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]", parse_constant=refuse_constant)
-        if len(samples) == len(lines) and are_plain(samples):
+        if (
+            len(samples) == len(lines)
+            and are_plain(samples)
+            and len({(v["example"], v["draw"]) for v in samples}) == len(lines)
+        ):
             return samples
     except (ValueError, RecursionError):  # cell.samples() says where, unless it is something that it can pass over
         pass

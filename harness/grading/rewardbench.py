@@ -38,7 +38,7 @@ COUNTED_AS = {"math-prm": 984}
 
 @dataclass(frozen=True)
 class SubsetAccuracy:
-    """A subset or section: pairs with a readable grade, and the share preferred rightly; a tie is half right."""
+    """A subset or section: pairs with a readable grade, and the share preferred rightly; of `ties` each is half right."""
 
     name: str
     section: str  # "" for a section, and for a subset of none
@@ -47,6 +47,7 @@ class SubsetAccuracy:
     accuracy: float
     interval: Interval
     reasons: Mapping[str, int]  # why grades were not readable, and how often
+    ties: int  # pairs of which no answer was preferred
 
 
 def read_pairs(folder: Path | None) -> list[LabelledQuestion]:
@@ -79,7 +80,7 @@ def measure_subset(name: str, section: str, points: Sequence[float | str]) -> Su
     reasons = Counter(value for value in points if isinstance(value, str))
     accuracy = fsum(values) / len(values) if values else float("nan")
     interval = wilson_interval(accuracy, len(values), critical_value(0.95)) if values else Interval(0.0, 1.0)
-    return SubsetAccuracy(name, section, len(values), reasons.total(), accuracy, interval, reasons)
+    return SubsetAccuracy(name, section, len(values), reasons.total(), accuracy, interval, reasons, values.count(0.5))
 
 
 def section_scores(accuracies: Mapping[str, tuple[int, float]]) -> dict[str, float]:

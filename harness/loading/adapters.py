@@ -16,6 +16,8 @@ from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
 from harness.integrity import ADAPTER, BrokenWeightsError, Headers, UncheckedError, find_problem, weight_files
 from harness.loading.adapter_patterns import require_bounded_patterns
+from harness.loading.apart_adapters import lies_apart
+from harness.loading.embedding_rows import other_rows, resize_embeddings
 from harness.loading.headers import explain_two_sets, open_tensors, read_headers
 from harness.loading.reports import (
     explain_wrapper,
@@ -35,7 +37,6 @@ SHARED_PARTS = (
     ".unilora_theta_d.",
 )  # peft saves them once, for all layers
 COPIES = (".modules_to_save.", ".original_module.")  # of modules that peft saves under their own name too
-SAVED_EMBEDDING = r"(?:\.modules_to_save|\.base_layer)?\.weight"
 FACTOR = re.compile(
     r"(.*)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|hada_w\d_[ab]|lokr_w\d(?:_[ab])?|vera_lambda_[bd])\b"
 )
@@ -136,48 +137,17 @@ def inner_names(names: Iterable[str]) -> list[str]:
     return [name.removeprefix("base_model.model.") for name in names]
 
 
-def saved_rows(model: Any, headers: Headers) -> int | None:
-    """How many tokens the embeddings had that the adapter was trained on; None where it does not say."""
-    ends = {get: name for name, module in model.named_modules() for get in embedding_places(model) if module is get}
-    for module, name in ends.items():
-        patterns = [
-            (re.compile(rf"(?:^|\.){re.escape(name)}{SAVED_EMBEDDING}$"), 0),
-            (re.compile(rf"(?:^|\.){re.escape(name)}\.lora_embedding_A(?:\.weight)?$"), 1),
-        ]
-        if module is not model.get_input_embeddings():
-            patterns.append((re.compile(rf"(?:^|\.){re.escape(name)}\.lora_B\.weight$"), 0))
-        for pattern, dimension in patterns:
-            for key, tensor in headers.items():
-                if pattern.search(key) and len(tensor.shape) == 2:
-                    return tensor.shape[dimension]
-    return None
-
-
-def embedding_places(model: Any) -> list[Any]:
-    """The modules with one row a token."""
-    return [module for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None]
-
-
-def resize_embeddings(model: Any, headers: Headers) -> None:
-    """Gives the base as many rows of embeddings as the adapter was saved with, which hold the tokens that training added."""
-    rows = saved_rows(model, headers)
-    if rows and rows != model.get_input_embeddings().weight.shape[0]:
-        try:
-            model.resize_token_embeddings(rows, mean_resizing=False)
-        except Exception as error:  # transformers' models differ in what they raise
-            if model.device.type != "meta":
-                raise
-            raise UncheckedError(f"embeddings of {rows} rows cannot be made without memory ({type(error).__name__})") from error
-
-
 def attach_adapter(model: Any, folder: Path) -> Any:
-    """The model with the adapter of a folder in it, as peft loads it.
+    """The model with the adapter of a folder in it, as peft loads it.  `lies_apart` of it says that its base is as it was.
 
     BrokenWeightsError where weights of the adapter are missing: they would be random, or change nothing.
     """
-    resize_embeddings(model, read_headers(weight_files(folder, ADAPTER)))
-    with warnings.catch_warnings(record=True) as caught:
+    headers = read_headers(weight_files(folder, ADAPTER))
+    has_own_rows = other_rows(model, headers) is None
+    with warnings.catch_warnings(record=True) as caught, torch.random.fork_rng([]):
         warnings.simplefilter("always")
+        torch.default_generator.manual_seed(0)  # rows, and what some kinds change the base by, are drawn: always the same
+        resize_embeddings(model, headers)
         peft_model = peft.PeftModel.from_pretrained(model, str(folder))
     for warning in caught:
         text = str(warning.message)
@@ -185,7 +155,18 @@ def attach_adapter(model: Any, folder: Path) -> Any:
             raise BrokenWeightsError(f"{folder} is an adapter that does not fit its base: {text[:300]}")
         if "is_gradient_checkpointing" not in text:  # peft asks transformers for a property by its old name
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    # By the settings that are in the model: peft turns those of some mixtures of experts into others.
+    peft_model.lies_apart = has_own_rows and lies_apart(peft_model.peft_config[ADAPTER_NAME], headers)
     return peft_model
+
+
+def leaves_base(model: Any, folder: Path) -> bool:
+    """Whether the adapter of a folder, once it is attached to this base, is known to leave the base itself as it is."""
+    headers = read_headers(weight_files(folder, ADAPTER))
+    try:
+        return other_rows(model, headers) is None and lies_apart(read_adapter_config(folder), headers)
+    except UncheckedError:
+        return False
 
 
 def replace_tensors(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
@@ -193,10 +174,10 @@ def replace_tensors(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     return peft.set_peft_model_state_dict(model, dict(tensors), ADAPTER_NAME)
 
 
-def copy_tensors(model: Any) -> dict[str, torch.Tensor]:
-    """A copy of the tensors of the adapter in a model, on the processor."""
-    state = peft.get_peft_model_state_dict(model, adapter_name=ADAPTER_NAME, save_embedding_layers=False)
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of an adapter's file, in memory: its own, and those of the base that were saved with them."""
+    tensors = peft.utils.save_and_load.load_peft_weights(str(folder), device="cpu")
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def place_adapter(model: Any, folder: Path) -> dict[str, torch.Tensor]:
@@ -204,11 +185,11 @@ def place_adapter(model: Any, folder: Path) -> dict[str, torch.Tensor]:
 
     BrokenWeightsError where one finds no place or is missing; SkilldeltaError for one that is no numbers.
     """
-    tensors = dict(peft.utils.save_and_load.load_peft_weights(str(folder), device="cpu"))
+    tensors = read_tensors(folder)
     require_finite(tensors.items(), str(folder))
     report = replace_tensors(model, tensors)
-    headers, config = read_headers(weight_files(folder, ADAPTER)), read_adapter_config(folder)
-    refuse_unplaced_adapter(report.missing_keys, report.unexpected_keys, headers, config)
+    headers = read_headers(weight_files(folder, ADAPTER))
+    refuse_unplaced_adapter(report.missing_keys, report.unexpected_keys, headers, model.peft_config[ADAPTER_NAME])
     return tensors
 
 

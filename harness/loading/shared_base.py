@@ -7,6 +7,7 @@ all checkpoints of one run.  Another adapter is attached to the base anew, once 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,6 @@ from harness.loading.settings import ADAPTER_NAME, LoadSettings
 from harness.types import Checkpoint, SkilldeltaError, digest
 
 ORIGINS = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")  # settings that change no tensor
-# Kinds that peft takes out of a model without a trace.  After any other, and after one that changes parts of the base itself,
-# the base is loaded anew.
-REMOVABLE = {"LORA", "ADALORA", "IA3", "LOHA", "LOKR", "VERA", "OFT", "BOFT", "HRA", "FOURIERFT", "LN_TUNING"}
-CHANGES_OF_THE_BASE = ("modules_to_save", "trainable_token_indices", "layer_replication", "target_parameters")
 
 
 @dataclass(eq=False)
@@ -87,7 +84,7 @@ class BaseHolder:
             resident.active = None  # where the new tensors fail, its users put their own back
             user = resident.add_user(place_tensors(resident.model, checkpoint) if checkpoint.base else None)
             resident.active = user.tensors
-        elif resident and checkpoint.base and (base := take_base(resident)) is not None:
+        elif resident and (base := find_base(resident, checkpoint)) is not None:
             user = self.attach(base, checkpoint, key, device)
         else:
             resident = None
@@ -117,12 +114,10 @@ def make_shared(key: str, model: Any, checkpoint: Checkpoint, device: torch.devi
     model = place_model(model, device).eval().requires_grad_(False)
     tensors = None
     if checkpoint.base:
-        from harness.loading.adapters import copy_tensors  # peft takes a second and memory, and most checkpoints need none
+        from harness.loading.adapters import read_tensors  # peft takes a second and memory, and most checkpoints need none
 
-        tensors = copy_tensors(model)
-    # The adapter's own layers are left out: their tensors are to be replaced.
-    own_layers = [part for name, part in model.named_modules() if tensors and ADAPTER_NAME in name.split(".")]
-    packed_linear.pack_model(model, own_layers)
+        tensors = read_tensors(Path(checkpoint.path))
+    packed_linear.pack_model(model, list_replaced_layers(model, tensors or {}))
     resident = SharedBase(key, model, adapter_kind(checkpoint), tensors)
     return resident.add_user(tensors)
 
@@ -146,28 +141,42 @@ def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
 
 
-def take_base(resident: SharedBase) -> Any:
-    """The base without its adapter, as it was loaded; None where somebody uses it, or where it is not as it was."""
-    if resident.users:
+def list_replaced_layers(model: Any, tensors: Mapping[str, torch.Tensor]) -> list[torch.nn.Module]:
+    """The layers whose tensors another checkpoint's are to replace: the adapter's own, and those saved with it."""
+    layers = dict(model.named_modules()) if tensors else {}
+    own_layers = [layer for name, layer in layers.items() if ADAPTER_NAME in name.split(".")]
+    saved_names = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
+    return [*own_layers, *(layers[name] for name in saved_names if name in layers)]
+
+
+def find_base(resident: SharedBase, checkpoint: Checkpoint) -> Any:
+    """The base for a checkpoint's adapter; None where it is in use or was changed, or where the adapter would change it.
+
+    Such an adapter gets a base of its own, so that its answers do not depend on what was loaded before it.
+    """
+    if not checkpoint.base:
         return None
+    from harness.loading.adapters import leaves_base
+
+    base = take_base(resident)
+    return base if base is not None and leaves_base(base, Path(checkpoint.path)) else None
+
+
+def take_base(resident: SharedBase) -> Any:
+    """The base without its adapter, as it was loaded; None where somebody uses it, or where it may not be as it was."""
     model = resident.model
-    if resident.adapter_kind:
-        config = model.peft_config[ADAPTER_NAME]
-        changes_base = any(getattr(config, name, None) for name in CHANGES_OF_THE_BASE)
-        if config.peft_type.value not in REMOVABLE or changes_base or getattr(config, "bias", "none") != "none":
-            return None
-        packed_linear.unpack_model(model)
-        return model.unload()
+    if resident.users or (resident.adapter_kind and not model.lies_apart):
+        return None
     packed_linear.unpack_model(model)
-    return model
+    return model.unload() if resident.adapter_kind else model
 
 
 def base_key(checkpoint: Checkpoint, settings: LoadSettings, device: torch.device) -> str:
     """What makes two bases the same: the folder as it lies there, the adapters that are merged into it, how it is loaded."""
-    source = checkpoint.base or checkpoint.path
-    folder = Path(source)
-    files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.glob("*") if f.is_file())
-    return digest([source, files, list(checkpoint.adapters), str(settings), str(device)])
+    sources = [checkpoint.base or checkpoint.path, *checkpoint.adapters]
+    files = [(f, f.stat()) for source in sources for f in sorted(Path(source).glob("*")) if f.is_file()]
+    stamps = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in files]
+    return digest([sources, stamps, str(settings), str(device)])
 
 
 def adapter_kind(checkpoint: Checkpoint) -> str:

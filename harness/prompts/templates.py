@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.name_value_pairs import parse_pairs
 from harness.prompts.reasoning_blocks import ends_inside_block
 from harness.prompts.reasoning_tags import TAGS
+from harness.prompts.template_completeness import Chat, as_parts, failed_message, missing_message, omission_message, wants_parts
 from harness.types import Message, Request, SkilldeltaError, digest, unknown_name
 
 TEMPLATE_KINDS = ("auto", "none", "tulu")
@@ -138,18 +139,26 @@ class ChatTemplate:
             return self.leave_block(text, request)
         return text + request.prefix
 
-    def apply(self, chat: list[dict[str, str]], **how: Any) -> str:
-        """The tokenizer's own template.  TemplateError where it fails, or leaves out a system message."""
-        if self.reads_date:
-            how["chat_template"] = self.still_source
+    def apply(self, chat: Chat, **how: Any) -> str:
+        """The tokenizer's own template.  TemplateError where it fails, or leaves out a question or a system message."""
         try:
-            text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, **how, **self.options.arguments))
+            text = self.apply_unchecked(as_parts(chat) if self.takes_parts else chat, **how)
         except Exception as error:  # templates raise errors of their own, of jinja2's kinds and of Python's
             raise TemplateError(failed_message(chat, error)) from error
-        system = [message["content"].strip() for message in chat if message["role"] == "system"]
-        if any(content not in text for content in system):
-            raise TemplateError(f"The model's chat template leaves the system message out.\n{SYSTEM_WAY_OUT}")
+        if message := missing_message(text, chat):
+            raise TemplateError(omission_message(message, self.tokenizer.chat_template))
         return text
+
+    def apply_unchecked(self, chat: Chat, **how: Any) -> str:
+        """What the tokenizer's own template makes of messages in their present form."""
+        if self.reads_date:
+            how["chat_template"] = self.still_source
+        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, **how, **self.options.arguments))
+
+    @cached_property
+    def takes_parts(self) -> bool:
+        """Whether the tokenizer's own template takes messages as lists of parts alone."""
+        return wants_parts(lambda chat: self.apply_unchecked(chat, add_generation_prompt=True))
 
     def leave_block(self, text: str, request: Request) -> str:
         """A prompt that ends inside a block of reasoning, for a request that begins (or is) the answer itself."""
@@ -171,26 +180,6 @@ class ChatTemplate:
     def render_context(self, request: Request, context: str | tuple[Message, ...]) -> str:
         """One of the request's contexts as text."""
         return context if isinstance(context, str) else self.render(replace(request, prompt=context))
-
-
-SYSTEM_WAY_OUT = (
-    "Write the instruction into the question and leave the system message out, or render prompts in another way: "
-    "--apply-chat-template tulu or none."
-)
-
-
-def failed_message(chat: list[dict[str, str]], error: Exception) -> str:
-    """What to say of a template that raised."""
-    roles = ", ".join(message["role"] for message in chat)
-    way_out = (
-        SYSTEM_WAY_OUT
-        if any(m["role"] == "system" for m in chat)
-        else (
-            "Give the template the variables that it needs (--template-args NAME=VALUE), or render prompts in another way: "
-            "--apply-chat-template tulu or none."
-        )
-    )
-    return f"The model's chat template fails on a prompt of the turns {roles}: {type(error).__name__}: {error}.\n{way_out}"
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from harness.sandbox.code_layout import FENCES, TRIPLE_QUOTES, open_quote, plain_layout
 from harness.sandbox.statements import LINE_END, Statement, missing_statements, needed_statements, parse_statements
@@ -19,6 +20,13 @@ LANGUAGE = re.compile(r"[\w+#.{}-]+")
 CONTINUATION = re.compile(r"[ \t#)\]}]|(?:else|elif|except|finally)\b|$")  # lines that belong to the statement above
 OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
 MARK = re.compile(r"^[ \t]*\[(?:BEGIN|DONE)\]|\[(?:BEGIN|DONE)\][ \t]*$", re.MULTILINE)  # of MBPP's original prompt
+# What may stand before a program's imports from __future__: blank lines, comments, a docstring.
+HEADER = re.compile(r"(?:[ \t]*(?:#.*)?\n|[rR]?(?:\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3})[ \t]*\n)*")
+FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import\b(?:[ \t]*\([^()]*\).*|(?:\\\n|[^\n\\])*)(?:\n|\Z)")
+BODY_START = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[ \t]+[^\s#]")  # the first line of code is indented
+GIVES_BACK = re.compile(r"^[ \t].*\b(?:return|yield)\b", re.MULTILINE)
+CLOSING_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*$|`{3,}[ \t]*$", re.MULTILINE)
+BLOCK_ENDS = 3  # fences that may close a block opened before the answer: some stand in a docstring
 PARSES = 8  # times the length of a text that its parsing may cost
 CUTS = 3  # attempts to save the beginning of a statement that breaks off
 
@@ -44,9 +52,21 @@ def complete_function(prompt: str, text: str, name: str, preamble: str = "") -> 
 
     A text that has the whole function follows `preamble`, the prompt's imports and helpers, instead of the whole prompt.
     """
-    if text.lstrip("\n")[:1] not in (" ", "\t") and defines_name(text, name):
-        return put_before(preamble, without_usage(text, name))
-    return without_usage(prompt + cut_at_stop(text, STOPS), name)
+    imports, code = part_future(text)
+    if code.lstrip("\n")[:1] not in (" ", "\t") and defines_name(code, name):
+        is_python = not isinstance(parse_statements(text), int)
+        block = "" if is_python else before_closing_fence(text, [name], StatementReader(PARSES * len(text)))
+        return put_before(preamble, block or without_usage(text, name))
+    front = "".join(f"{line}\n" for line in imports) + prompt
+    body = cut_at_stop(code, STOPS)
+    statements, after = parse_statements(front + body), parse_statements(code[len(body) :])
+    if isinstance(statements, int):
+        return front + body
+    program = join_program(front + body, statements, [name])
+    # A function that stands behind the body is part of the answer where the body calls it.
+    own = needed_statements(statements, [name])
+    helpers = [] if isinstance(after, int) else missing_statements(own, [], after, [name])
+    return "\n".join([program.rstrip("\n"), *(s.text for s in helpers)]) + "\n" if helpers else program
 
 
 def prompt_preamble(prompt: str, name: str) -> str:
@@ -55,12 +75,22 @@ def prompt_preamble(prompt: str, name: str) -> str:
     return prompt[: match.start()] if match else ""
 
 
+def part_future(code: str) -> tuple[list[str], str]:
+    """The imports from __future__ with which a program begins, and the program without them."""
+    imports: list[str] = []
+    headers, place = "", 0
+    while (header := HEADER.match(code, place)) and (future := FUTURE.match(code, header.end())):
+        imports.append(future[0].rstrip())
+        headers, place = headers + header[0], future.end()
+    return imports, headers + code[place:]
+
+
 def put_before(preamble: str, program: str) -> str:
-    """The program after `preamble`; its imports from __future__ stay in front."""
+    """The program after `preamble`; its imports from __future__ move to the front, as they may stand nowhere else."""
     if not preamble.strip():
         return program
-    future = re.findall(r"^from[ \t]+__future__[ \t].*\n", program, re.MULTILINE)
-    return "".join(future) + preamble.rstrip("\n") + "\n\n" + program.lstrip("\n")
+    imports, rest = part_future(program)
+    return "".join(f"{line}\n" for line in imports) + preamble.rstrip("\n") + "\n\n" + rest.lstrip("\n")
 
 
 def without_usage(code: str, name: str) -> str:
@@ -80,13 +110,16 @@ def extract_program(text: str, name: str, *others: str) -> str:
 
     Of several blocks that define it the last counts; one that is whole before one that breaks off, and a function with a body
     before one without.  Other blocks give what it lacks: imports, definitions, assignments.  Without a block: the statements
-    in the text.  Usage and tests are left out.  Where nothing defines `name`: the longest block, else the text.
+    in the text.  Usage and tests are left out.  Where nothing defines `name`: the longest block, else the text.  An answer
+    that goes on within a block ends with the block.
     """
     text, names = NO_PYTHON.sub("", LINE_END.sub("\n", text)), [name, *others]
     reader = StatementReader(PARSES * len(text) + 10_000)
     whole = reader.parse(text)
     if not isinstance(whole, int):
         return join_program(text, whole, names) if any(name in s.binds for s in whole) else text
+    if code := before_closing_fence(text, names, reader):
+        return code
     text = plain_layout(text, name)
     parts = [part for piece in MARK.split(text) for part in split_at_fences(piece)]
     blocks = [reader.read_block(code, in_fence, name) for code, in_fence in parts]
@@ -101,6 +134,24 @@ def extract_program(text: str, name: str, *others: str) -> str:
         return block.code
     program = sorted([*lacking, *own], key=lambda s: not s.text.startswith("from __future__"))
     return "\n".join(s.text for s in program) + "\n"
+
+
+def before_closing_fence(text: str, names: Sequence[str], reader: StatementReader) -> str:
+    """The code with which an answer begins whose block was opened before it: the function, or only its body.
+
+    "" where no fence closes such a block, or where the first fence opens one with the function.
+    """
+    for fence in islice(CLOSING_FENCE.finditer(text), BLOCK_ENDS):
+        imports, code = part_future(text[: fence.start()] + "\n")
+        is_body = bool(BODY_START.match(code))
+        statements = reader.parse(f"def {names[0]}():\n{code}" if is_body else code)
+        if isinstance(statements, int) or not any(names[0] in s.binds and not s.stub for s in statements):
+            continue
+        following = re.split("[`~]{3}", text[fence.end() :], maxsplit=1)[0]
+        if defines_name(strip_indent(following, names[0]), names[0]) or (is_body and not GIVES_BACK.search(code)):
+            return ""
+        return "".join(f"{line}\n" for line in imports) + (code if is_body else join_program(code, statements, names))
+    return ""
 
 
 def split_at_fences(text: str) -> Iterator[tuple[str, bool]]:

@@ -10,13 +10,21 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from harness.prompts.template_completeness import (
+    POINTER_TEMPLATE,
+    PROBE,
+    as_parts,
+    is_part,
+    is_unfetched,
+    missing_message,
+    wants_parts,
+)
 from harness.prompts.templates import CLOCK, TemplateSettings
 from harness.training.column_names import TEMPLATE_SETTINGS
 from harness.training.messages import Turns, UnusableRowError, as_chat
 from harness.training.row_texts import nested_texts
 from harness.types import SkilldeltaError
 
-PROBE = "a7f3 probe"  # a text that no template writes by itself
 CALL_NAME = "a7f3_call"  # the name of a function, or of who speaks, likewise
 
 
@@ -35,16 +43,26 @@ class ChatRenderer:
         except TemplateError:
             return False
 
+    @cached_property
+    def takes_parts(self) -> bool:
+        """Whether the template takes messages as lists of parts alone: scoring renders such lists too."""
+        return wants_parts(lambda chat: self.apply_unchecked(chat, None, True))
+
     def apply(self, chat: list[dict[str, Any]], tools: list[Any] | None, opening: bool, **settings: Any) -> str:
-        how: dict[str, Any] = {**settings, "tools": tools, "tokenize": False, "add_generation_prompt": opening}
-        if CLOCK in str(self.tokenizer.chat_template):  # the day that scoring renders, so that two runs see the same texts
-            how["chat_template"] = TemplateSettings().fix_clock(self.tokenizer.get_chat_template(tools=tools))
+        """The template's text.  TemplateError where the template fails."""
         try:
-            return str(self.tokenizer.apply_chat_template(chat, **how))
+            return self.apply_unchecked(as_parts(chat) if self.takes_parts else chat, tools, opening, **settings)
         except (TemplateError, MemoryError):
             raise
         except Exception as error:  # a template is a program: it divides, indexes and counts
             raise TemplateError(f"{type(error).__name__}: {error}") from error
+
+    def apply_unchecked(self, chat: list[dict[str, Any]], tools: list[Any] | None, opening: bool, **settings: Any) -> str:
+        """What the template makes of messages in their present form."""
+        how: dict[str, Any] = {**settings, "tools": tools, "tokenize": False, "add_generation_prompt": opening}
+        if CLOCK in str(self.tokenizer.chat_template):  # the day that scoring renders, so that two runs see the same texts
+            how["chat_template"] = TemplateSettings().fix_clock(self.tokenizer.get_chat_template(tools=tools))
+        return str(self.tokenizer.apply_chat_template(chat, **how))
 
     def render(self, turns: Turns, opening: bool) -> str:
         """The text of a conversation; with `opening`, also what the template writes before an answer.
@@ -59,6 +77,8 @@ class ChatRenderer:
                 "The data are conversations, and the tokenizer has no chat template.  Name one with --template: tulu, or a "
                 "Jinja file."
             )
+        if is_unfetched(self.tokenizer.chat_template):
+            raise SkilldeltaError(f"The model's {POINTER_TEMPLATE}; or name a template with --template.")
         chat, tools, settings = as_chat(turns)
         if chat and chat[0]["role"] == "system" and not self.has_system_role:
             chat = merge_system(chat)
@@ -140,13 +160,9 @@ def merge_system(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def check_complete(text: str, chat: list[dict[str, Any]]) -> None:
-    """Raises UnusableRowError where the text lacks a question or a tool's result of the conversation.
-
-    Answers are not searched for: templates of reasoning models leave out earlier thoughts on purpose.
-    """
-    for message in chat:
-        if message["role"] != "assistant" and not is_part(str(message["content"]).strip(), text):
-            raise UnusableRowError(f"the chat template leaves out a message of the role {message['role']!r}")
+    """Raises UnusableRowError where the text lacks a question or a tool's result of the conversation."""
+    if message := missing_message(text, chat):
+        raise UnusableRowError(f"the chat template leaves out a message of the role {message['role']!r}")
 
 
 def check_answer(text: str, answer: dict[str, Any]) -> None:
@@ -160,8 +176,3 @@ def check_answer(text: str, answer: dict[str, Any]) -> None:
         if not is_part(part, words):
             what = "a part of the answer" if key == "content" else f"the {key} of the answer"
             raise UnusableRowError(f"the chat template leaves out {what}")
-
-
-def is_part(content: str, text: str) -> bool:
-    """Is the content in the text, as it is or as JSON text?"""
-    return content in text or json.dumps(content, ensure_ascii=False)[1:-1] in text

@@ -101,8 +101,8 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
             "format.  Known are: chosen, rejected (text or messages), alone or with prompt, question or instruction and input, "
             "system, history, tools, or the messages before; prompt, response_w, response_l; prompt or instruction with "
             "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
-            "history, human_ref_A, human_ref_B, score_A, score_B; the columns of HelpSteer, SafeRLHF, Nectar, WebGPT, "
-            "UltraInteract, Stack Exchange's votes and the comparisons of summarize_from_feedback; OpenAI's input, "
+            "history, human_ref_A, human_ref_B, with score_A, score_B or labels; the columns of HelpSteer, SafeRLHF, Nectar, "
+            "WebGPT, UltraInteract, Stack Exchange's votes and the comparisons of summarize_from_feedback; OpenAI's input, "
             "preferred_output, non_preferred_output; and messages with rejected_response or rejected_messages."
         )
     columns.check_rest()

@@ -84,6 +84,7 @@ def load(path: str, seed: int = 0) -> RewardModel:
         )
     model = model_loading.load_classifier(folder, tuple(heads), seed)
     require_head(folder)  # once the architecture is known to have one of this name
+    refuse_zero_head(model, folder)
     return RewardModel(
         model, head_weights(heads, known.combine), known.mean, known.sd, frozenset(known.ends), known.conversations
     )
@@ -104,6 +105,15 @@ def require_head(folder: str) -> None:
         raise SkilldeltaError(
             f"{folder} lacks the weights of its head (score.weight): they would be random, and so would its rewards.  Copy the "
             "weights anew from where the reward model comes from."
+        )
+
+
+def refuse_zero_head(model: Any, folder: str) -> None:
+    """SkilldeltaError for a head of zeros, as training may begin with: every reward would be the same."""
+    if not model.score.weight.any():
+        raise SkilldeltaError(
+            f"{folder} has a head (score.weight) of nothing but zeros: every answer would get the same reward.  It was never "
+            "trained, or its file never filled: take another checkpoint."
         )
 
 

@@ -15,7 +15,7 @@ FIRST = {"a", "model_a", "left", "response_a", "1"}
 SECOND = {"b", "model_b", "right", "response_b", "2"}
 TIES = {"", "none", "0", "both", "neither", "equal", "same", "draw"}
 # The columns of two answers, and of the verdict on them.
-SHP = ("human_ref_A", "human_ref_B", "score_A", "score_B")
+SHP = ("human_ref_A", "human_ref_B", "score_A", "score_B", "labels")
 HELPSTEER = (  # a number: positive where the second answer is better
     ("response1", "response2", "overall_preference"),  # HelpSteer3
     ("response_1", "response_2", "preference_strength"),  # HelpSteer2
@@ -35,17 +35,21 @@ class Vote(NamedTuple):
 def holds_vote(columns: RowColumns) -> bool:
     """Whether a row has a verdict on two answers."""
     names = ("winner", "score_A", SAFE_RLHF[2], *ARENA, *(verdict for *_, verdict in HELPSTEER))
-    return any(name in columns.row for name in names)
+    return any(name in columns.row for name in names) or holds_shp_label(columns)
+
+
+def holds_shp_label(columns: RowColumns) -> bool:
+    """Whether a row has SHP's answers with their label: its scores may have been left out."""
+    return SHP[0] in columns.row and SHP[4] in columns.row
 
 
 def parse_vote(columns: RowColumns) -> Vote:
     """The answer that won, and the other one.  Raises `UnusableRowError` for a tie."""
     row, margin, prompt, repeats_prompt = columns.row, None, None, False
-    if "score_A" in row:
-        gap = (columns.take_number("score_A") or 0) - (columns.take_number("score_B") or 0)
+    if "score_A" in row or holds_shp_label(columns):
         first, second = columns.take_answer("first", SHP[0]), columns.take_answer("second", SHP[1])
         prompt = as_user_turn(columns.take_text("history"))
-        verdict, margin = name_winner(gap), abs(gap)
+        verdict, margin = read_shp(columns)
     elif grades := next((names for names in HELPSTEER if names[2] in row), None):
         gap = -(columns.take_number(grades[2]) or 0)
         first, second = (columns.take_answer(side, name) for side, name in zip(("first", "second"), grades, strict=False))
@@ -61,6 +65,23 @@ def parse_vote(columns: RowColumns) -> Vote:
         raise UnusableRowError("tied votes" if "tie" in verdict or verdict in TIES else f"the winner is {verdict[:20]!r}")
     chosen, rejected = (first, second) if verdict in FIRST else (second, first)
     return Vote(prompt, chosen, rejected, margin, repeats_prompt)
+
+
+def read_shp(columns: RowColumns) -> tuple[str, float | None]:
+    """(the verdict, the difference of the scores or None) of SHP's columns, whose label is 1 where the first is better, else 0.
+
+    Raises `UnusableRowError` where scores and label contradict each other.
+    """
+    label = columns.take_number(SHP[4]) if holds_shp_label(columns) else None
+    if label not in (None, 0, 1):
+        raise UnusableRowError(f"labels that is {label:g}, neither 0 nor 1")
+    verdict = "none" if label is None else "a" if label else "b"
+    if "score_A" not in columns.row:
+        return verdict, None
+    gap = (columns.take_number("score_A") or 0) - (columns.take_number("score_B") or 0)
+    if gap and label is not None and verdict != name_winner(gap):
+        raise UnusableRowError("labels that contradicts score_A and score_B")
+    return name_winner(gap), abs(gap)
 
 
 def name_winner(gap: float) -> str:

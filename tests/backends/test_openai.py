@@ -171,6 +171,82 @@ def test_a_prompt_that_is_too_long_is_distinguished_from_other_refusals() -> Non
     assert (odd.finish, odd.error) == ("error", "HTTP 400: No such field.")
 
 
+FINAL = [  # of gateways: with statuses that elsewhere are of one request
+    {"error": {"message": "No such key", "code": "invalid_api_key"}},
+    {"error": {"message": "The model `gpt-9` does not exist or you have no access to it.", "code": None}},
+    {"error": {"code": "model_not_found", "message": "?"}},
+    {"error": {"message": "Model Not Exist", "type": "invalid_request_error"}},
+    {"error": "model 'gpt-9' not found, try pulling it first"},
+    {"detail": "Incorrect API key provided: sk-1***"},
+    {"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}},
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 422, 500])
+@pytest.mark.parametrize("error", FINAL)
+def test_a_wrong_key_or_model_ends_the_cell_whatever_the_status(error: dict[str, Any], status: int) -> None:
+    asked: list[str] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        asked.append(content["messages"][0]["content"])
+        return (200, said("fine")) if asked[-1] == "first" else (status, error)
+
+    if status == 200 and "error" not in error:
+        return  # no error, but a reply that does not fit
+    with serve(answer) as url:
+        model = openai.load(CHECKPOINT, openai.OpenAIOptions(url, backoff=0.0, concurrency=1))
+        answers = model.answer([Request("first"), Request("second"), Request("third")])
+        assert next(answers)[1].text == "fine"
+        with pytest.raises(SkilldeltaError, match=r"Check the address .*, the model's name and the key"):
+            next(answers)
+    assert asked == ["first", "second"]
+
+
+def test_an_error_that_quotes_the_prompt_ends_no_cell() -> None:
+    question = "Say why: the model `x` does not exist, invalid_api_key."
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        if content["messages"][0]["content"] != question:
+            return 200, said("fine")
+        return 400, {"error": {"message": "1 validation error for the request: " + "its field is odd. " * 12 + question}}
+
+    with serve(answer) as url:
+        fine, odd = ask(url, [Request("first"), Request(question)])
+    assert (fine.text, odd.finish) == ("fine", "error")
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_server_that_refuses_all_it_is_asked_ends_the_cell(count: int) -> None:
+    def refuse(*_: Any) -> tuple[int, Any]:
+        return 400, {"error": {"message": "Unsupported parameter: 'max_tokens'."}}
+
+    with serve(refuse) as url, pytest.raises(SkilldeltaError, match=rf"{count} times? in a row: HTTP 400: Unsupported"):
+        ask(url, [Request(f"question {i}") for i in range(count)])
+
+
+def test_refused_prompts_are_told_from_a_server_that_refuses_all_by_a_short_question() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        asked.append(content)
+        is_refused = "forbidden" in content["messages"][0]["content"]
+        return (400, {"error": {"message": "Not this one."}}) if is_refused else (200, said("Hi"))
+
+    with serve(answer) as url:
+        responses = ask(url, [Request(f"forbidden {i}", max_tokens=9, temperature=0.5) for i in range(2)], sampling="server")
+    assert [(r.finish, r.error) for r in responses] == [("error", "HTTP 400: Not this one.")] * 2
+    assert len(asked) == 3
+    assert {(c["max_tokens"], c["temperature"]) for c in asked} == {(9, 0.5)}
+
+
+def test_prompts_that_are_all_too_long_are_answers_of_a_sound_server() -> None:
+    def refuse(*_: Any) -> tuple[int, Any]:
+        return 400, {"error": {"message": "This model's maximum context length is 8 tokens."}}
+
+    with serve(refuse) as url:
+        assert [r.finish for r in ask(url, [Request("a"), Request("b")])] == ["overlong"] * 2
+
+
 def test_the_key_goes_to_the_server_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
     heard: list[str] = []

@@ -82,6 +82,9 @@ def test_a_checkpoint_without_trainer_state_is_still_being_written(tmp_path: Pat
     whole, half = discovery.find_checkpoints([str(tmp_path / "ppo")])
     assert not whole.problem
     assert "still being written" in half.problem
+    assert "name the folder itself" in half.problem
+    (named,) = discovery.find_checkpoints([half.path])
+    assert (named.name, named.problem) == (half.name, "")
 
 
 def test_an_adapter_knows_its_base(tmp_path: Path) -> None:

@@ -97,6 +97,30 @@ LAYOUTS: dict[str, tuple[list[str], list[str]]] = {
         ["out/checkpoint-5/{trainer_state.json}", f"out/checkpoint-5/kind/{ADAPTER}", f"out/checkpoint-5/brief/{ADAPTER}"],
         ["out@5-brief", "out@5-kind"],
     ),
+    "peft, a named adapter beside the first": (
+        [f"out/checkpoint-5/{STEP_ADAPTER}"]
+        + [f"out/checkpoint-5/{name}/{ADAPTER}" for name in ("dpo", "reference", "ref_adapter", "value_head", "reward")]
+        + [f"out/{ADAPTER}", f"out/dpo/{ADAPTER}"],
+        ["out@5", "out@5-dpo", "out", "dpo"],
+    ),
+    "peft, a policy beside another adapter": (
+        ["out/checkpoint-5/{trainer_state.json}"]
+        + [f"out/checkpoint-5/{name}/{ADAPTER}" for name in ("default", "policy2", "critic")],
+        ["out@5", "out@5-default"],
+    ),
+    "a loop of one's own": (
+        [f"out/checkpoint-{n}/{MODEL}" for n in (5, 10)] + [f"out/checkpoint-20/{ADAPTER}"], ["out@5", "out@10", "out@20"]
+    ),
+    "Trainer, one step without its state": (
+        [f"out/checkpoint-{n}/{STEP}" for n in (5, 10)] + [f"out/checkpoint-20/{MODEL}"],
+        ["out@5", "out@10", "!out@20 name the folder itself"],
+    ),
+    "Trainer, its first step without its state": (
+        ["out/checkpoint-20/{config.json, model.safetensors, training_args.bin}"], ["!out@20 still being written"],
+    ),
+    "Trainer, all states removed": (
+        [f"out/checkpoint-{n}/{{config.json, model.safetensors, training_args.bin}}" for n in (5, 10)], ["out@5", "out@10"]
+    ),
     "a policy with what it is trained with": (
         [f"run/step_{n}/{name}/{MODEL}" for n in (5, 10) for name in ("policy", "ref", "value_model")], ["run@5", "run@10"]
     ),
@@ -240,7 +264,7 @@ def test_a_base_that_is_named_solves_what_the_list_says_it_solves(tmp_path: Path
     assert "--base DIR" in found.problem
     (found,) = discovery.find_checkpoints([str(work)], Selection(base=str(tmp_path / "base")))
     assert (found.base, found.problem) == (str(tmp_path / "base"), "")
-    (folder / "trainer_state.json").unlink()
+    (folder / "trainer_state.json").rename(folder / "training_args.bin")
     (found,) = discovery.find_checkpoints([str(work)], Selection(base=str(tmp_path / "base")))
     assert "still being written" in found.problem
 

@@ -93,7 +93,7 @@ def test_a_half_written_checkpoint_waits_until_it_is_whole(tmp_path: Path) -> No
     folder = run(tmp_path / "ppo", (10,)) / "checkpoint-10"
     state = folder / "trainer_state.json"
     text = state.read_text()
-    state.unlink()
+    state.rename(folder / "training_args.bin")  # which Trainer writes right behind the weights
     watching = looking([tmp_path / "ppo"], Results.make(tmp_path / "results"))
     watching.look()
     assert not watching.waiting

@@ -9,6 +9,7 @@ import pytest
 from harness import data
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.grading.rewardbench import read_pairs, section_scores, subset_accuracies
+from harness.judge_binding import LazyJudge
 from harness.store import Results
 from harness.training.pair_questions import read_pair_questions
 from harness.types import SkilldeltaError
@@ -55,6 +56,7 @@ def test_subsets_count_ties_by_half_and_unreadable_grades_apart(tmp_path: Path) 
     assert (first.name, first.section, first.n, first.unreadable, first.accuracy) == ("donotanswer", "Safety", 2, 0, 0.5)
     assert (second.name, second.section, second.n, second.unreadable, second.accuracy) == ("own", "", 1, 1, 0.5)
     assert (first.reasons, second.reasons) == ({}, {"it says nothing": 1})
+    assert (first.ties, second.ties) == (0, 1)
     assert not section_scores({first.name: (first.n, first.accuracy)})
 
 
@@ -83,6 +85,25 @@ def test_why_a_model_grades_no_pair_is_said(tmp_path: Path, capsys: pytest.Captu
     assert (code, "4 unreadable: the reward model gave no reward: its chat template cannot write" in err) == (0, True)
     code, out, _ = skilldelta(capsys, "reward-accuracy", model, "--pairs", tmp_path / "pairs.jsonl", "--json")
     assert [list(subset["reasons"].values()) for subset in json.loads(out)[0]["subsets"]] == [[2], [2]]
+
+
+class Undecided:
+    def grade_all(self, questions: list[JudgeQuestion]) -> list[Grade]:
+        return [Grade(0.5) for _ in questions]
+
+
+def test_ties_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal rewards looked like a coin that was thrown: 50.0 %."""
+    monkeypatch.setattr(LazyJudge, "identity", "some")
+    monkeypatch.setattr(LazyJudge, "get", lambda _: Undecided())
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    code, out, err = skilldelta(capsys, "reward-accuracy", "some", "--pairs", tmp_path / "pairs.jsonl")
+    assert (code, "All 4 readable pairs are ties" in err, "ties" in out) == (0, True, True)
+    _, out, _ = skilldelta(capsys, "reward-accuracy", "some", "--pairs", tmp_path / "pairs.jsonl", "--json")
+    assert [(s["n"], s["ties"], s["accuracy"]) for s in json.loads(out)[0]["subsets"]] == [(2, 2, 0.5)] * 2
+    monkeypatch.setattr(LazyJudge, "get", lambda _: LikesGood())
+    _, _, err = skilldelta(capsys, "reward-accuracy", "some", "--pairs", tmp_path / "pairs.jsonl")
+    assert "are ties" not in err
 
 
 @pytest.mark.slow

@@ -97,3 +97,9 @@ def test_a_damaged_template_is_an_error_that_names_the_folder(lora: Path, templa
     write_config(lora, template)
     with pytest.raises(SkilldeltaError, match=r"The chat template of .*checkpoint-5 cannot be read: chat_template in"):
         find_own_template(only(lora))
+
+
+def test_a_template_that_git_lfs_did_not_fetch_is_an_error(lora: Path) -> None:
+    (lora / JINJA).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab12\nsize 4321\n")
+    with pytest.raises(SkilldeltaError, match=r"chat_template.jinja is a pointer of Git LFS: `git lfs pull`"):
+        find_own_template(only(lora))

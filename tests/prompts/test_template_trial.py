@@ -15,13 +15,19 @@ from tests.support import tiny, toys
 LOOP = "{% for i in range(90000) %}{% for j in range(90000) %}{% for k in range(90000) %}{% endfor %}{% endfor %}{% endfor %}"
 ENDLESS = {
     "loops": (LOOP, "no end within"),
-    "loops for one prompt alone": ("{% if 'evil' in messages[0].content %}" + LOOP + "{% endif %}fine", "no end within"),
+    "loops for one prompt alone": (
+        "{% if 'evil' in messages[0].content %}" + LOOP + "{% endif %}{{ messages[0].content }}",
+        "no end within",
+    ),
     "allocates": ("{{ 'a' * 100000000000 }}", "no end within"),
     "doubles a text": (
         "{% set ns = namespace(t='a') %}{% for i in range(60) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}{{ ns.t }}",
         "",
     ),
-    "writes much": ("{% for i in range(50000) %}" + "x" * 1000 + "{% endfor %}", "a prompt of more than 20,000,000 letters"),
+    "writes much": (
+        "{{ messages[0].content }}{% for i in range(50000) %}" + "x" * 1000 + "{% endfor %}",
+        "a prompt of more than 20,000,000 letters",
+    ),
 }
 
 

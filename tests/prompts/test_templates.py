@@ -17,6 +17,8 @@ from harness.prompts.templates import (
     plain_text,
 )
 from harness.prompts.tokenization import WindowedTokenizer
+from harness.training.chat_rendering import ChatRenderer
+from harness.training.messages import UnusableRowError
 from harness.training.tokenization import Encoder, load_tokenizer
 from harness.types import Message, Request, SkilldeltaError
 from tests.support import tiny
@@ -157,6 +159,66 @@ def test_what_a_template_cannot_render_is_refused_with_a_way_out() -> None:
     with pytest.raises(TemplateError, match=r"turns user: .*\n.*--template-args"):
         own("{{ missing.part }}").render(Request("Hi"))
     assert own(tiny.TEMPLATE).render(Request(turns)) == "<s><|system|>Be brief.<|end|><|user|>Hi<|end|><|assistant|>"
+
+
+PARTS = (  # as the templates of models that also see images: over a plain text they write nothing
+    "{% for m in messages %}<|{{ m.role }}|>{% for part in m.content %}{% if part.type == 'image' %}<image>"
+    "{% elif part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+STRICT_PARTS = PARTS.replace(
+    "<|end|>", "{% if m.content is string %}{{ raise_exception('a list is needed') }}{% endif %}<|end|>"
+)
+QUESTIONS = (Message("user", "How tall is K2?"), Message("assistant", "8,611 m."), Message("user", "  And Lhotse?\n"))
+INCOMPLETE = {
+    "writes roles alone": "{% for m in messages %}<|{{ m.role }}|>{% endfor %}",
+    "writes nothing": "{# nothing #}",
+    "cuts the question": "<|user|>{{ messages[-1].content[:4] }}<|assistant|>",
+    "cuts each message": "{% for m in messages %}{{ m.content[:4] }}{% endfor %}",
+    "takes the last question alone": "<|user|>{{ messages[-1].content }}",
+    "reads another name": "{% for m in messages %}{{ m.value }}{% endfor %}",
+    "takes parts, and leaves out the answers": PARTS.replace("part.type == 'text'", "part.text and m.role == 'user'"),
+    "writes the first letter of plain texts": "{% for m in messages %}{{ m.content[0] }}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("source", INCOMPLETE.values(), ids=INCOMPLETE)
+def test_a_template_that_leaves_out_a_question_is_refused_as_in_training(source: str) -> None:
+    template = own(source)
+    with pytest.raises(TemplateError, match=r"leaves out a message of the role 'user'.*K2.*\n.*--apply-chat-template"):
+        template.render(Request(QUESTIONS))
+    with pytest.raises(TemplateError, match="leaves out a message of the role 'user'"):
+        hash_rendered(template, [Request(QUESTIONS)])
+    with pytest.raises(UnusableRowError, match="leaves out a message of the role 'user'"):
+        ChatRenderer(template.tokenizer).render(QUESTIONS, opening=True)
+
+
+@pytest.mark.parametrize("source", [PARTS, STRICT_PARTS])
+def test_a_template_that_wants_lists_of_parts_gets_them(source: str) -> None:
+    template, renderer = own(source), ChatRenderer(own(source).tokenizer)
+    text = "<|user|>How tall is K2?<|end|><|assistant|>8,611 m.<|end|><|user|>  And Lhotse?\n<|end|><|assistant|>"
+    assert template.render(Request(QUESTIONS)) == renderer.render(QUESTIONS, opening=True) == text
+    turns = (Message("system", "Be brief."), QUESTIONS[0])
+    system = "<|system|>Be brief.<|end|><|user|>How tall is K2?<|end|><|assistant|>"
+    assert template.render(Request(turns, prefix="It is")) == f"{system}It is"
+    assert template.render(Request(turns, prefix="It is", chat=True)) == f"{system}It is"
+    assert renderer.render(turns, opening=True) == system
+
+
+@pytest.mark.parametrize("change", ["{{ m.content | trim }}", "{{ m.content | tojson }}", "{{ m.content.strip() + '!' }}"])
+def test_a_template_may_strip_messages_or_write_them_as_json(change: str) -> None:
+    template = own("{% for m in messages %}<|{{ m.role }}|>" + change + "{% endfor %}")
+    turns = (Message("user", ' Say "no" to\nall. '),)
+    assert template.render(Request(turns)) == ChatRenderer(template.tokenizer).render(turns, opening=True)
+
+
+def test_a_template_that_git_lfs_did_not_fetch_is_no_template() -> None:
+    pointer = own("version https://git-lfs.github.com/spec/v1\noid sha256:ab12\nsize 4321\n")
+    with pytest.raises(TemplateError, match=r"pointer of Git LFS.*git lfs pull"):
+        pointer.render(Request("Hi"))
+    assert pointer.render(Request("Hi", raw=True)) == "Hi"
+    with pytest.raises(SkilldeltaError, match=r"pointer of Git LFS.*git lfs pull"):
+        ChatRenderer(pointer.tokenizer).render((Message("user", "Hi"),), opening=True)
 
 
 def test_the_hash_of_rendered_prompts() -> None:

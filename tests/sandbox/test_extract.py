@@ -1,5 +1,7 @@
 """The program in an answer, and when an output counts as right."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -188,6 +190,96 @@ def test_a_completion_goes_on_with_the_prompt_and_stops_in_time() -> None:
     assert complete_function(prompt, "    return x\ndef g(", "f") == "def f(x):\n    return x"
     assert complete_function(prompt, F, "f") == F
     assert complete_function(prompt, "\n" + F, "f") == "\n" + F
+
+
+BODY = '    """Doubles."""\n    y = x\n    return 2 * y\n'
+FENCED_EXAMPLE = '    """Doubles.\n    ```\n    f(1)\n    ```\n    """\n    return 2 * x\n'
+WITH_HELPER = "    return g(x)\n\ndef g(x):\n    return 2 * x\n"
+PROSE = "This function doubles `x` (it's short).\n"
+USAGE = "For example:\n```python\nprint(f(1))\n```\nDone."
+LATE = "from __future__ import annotations\n"
+
+
+def doubles(program: str) -> bool:
+    """Does it define a function that doubles, as the first statement of the program or behind imports?"""
+    space: dict[str, Any] = {}
+    try:
+        exec(compile(program, "<answer>", "exec", dont_inherit=True), space)
+        return [space["f"](x) for x in (0, 3)] == [0, 6]
+    except Exception:  # noqa: BLE001  any failure means that it does not
+        return False
+
+
+def read_answer(text: str, prompt: str = "import math\n\n\ndef f(x):\n    # doubles\n") -> str:
+    """As the task humaneval reads a chat answer."""
+    return complete_function(prompt, extract_program(text, "f"), "f", prompt_preamble(prompt, "f"))
+
+
+@pytest.mark.parametrize(
+    "body", [BODY, FENCED_EXAMPLE, WITH_HELPER, f"# so:\n\n{BODY}", f"{LATE}{BODY}", f"{BODY}\nprint(f(1))\n"]
+)
+@pytest.mark.parametrize("fence", ["```", "  ```", "~~~", "````"])
+@pytest.mark.parametrize("rest", ["", "\n", f"\n{PROSE}", f"\n\n{PROSE}{USAGE}", f"\n```python\n{DRAFT}```", "\n```\n6\n```"])
+def test_a_body_before_a_closing_fence_goes_on_with_the_prompt(body: str, fence: str, rest: str) -> None:
+    """The answer's block was opened before it, with the prompt (lm-eval's humaneval_instruct)."""
+    assert doubles(read_answer(f"{body}{fence}{rest}"))
+
+
+@pytest.mark.parametrize(
+    "whole", [F.replace("x\n", "2 * x\n"), IN_DOCSTRING, f"import os\n\n{IN_DOCSTRING}", f"{LATE}{IN_DOCSTRING}"]
+)
+@pytest.mark.parametrize("rest", ["", "\n", f"\n{PROSE}", f"\n\n{PROSE}{USAGE}"])
+def test_a_whole_function_before_a_closing_fence_is_read(whole: str, rest: str) -> None:
+    assert doubles(read_answer(f"{whole}```{rest}"))
+    assert doubles(complete_function("def f(x):\n", f"{whole}```{rest}", "f"))
+
+
+def test_a_body_ends_at_a_fence_on_its_last_line() -> None:
+    assert doubles(read_answer("    return 2 * x```\nIt doubles."))
+    assert doubles(read_answer("    s = '```'\n    return 2 * x\n```"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"    x = 1\n```\n{IN_DOCSTRING}```",
+        f"    return 0\n```\n{IN_DOCSTRING}```",
+        f"    pip install x\n\n```python\n{IN_DOCSTRING}```",
+        f"    return 0\n\n```python\n{IN_DOCSTRING}```",
+        f"    Note\n```\n{IN_DOCSTRING}```\nDone.",
+        f"    It will return twice x:\n```\n{BODY}```",
+        f"The body:\n```python\n{BODY}```",
+        f"```\n{BODY}```\nor\n```\nf(1)\n```",
+        LIST.replace("return x", "return 2 * x"),
+    ],
+)
+def test_indented_text_before_an_opening_fence_is_no_body(text: str) -> None:
+    assert doubles(read_answer(text))
+
+
+@pytest.mark.parametrize(
+    "late",
+    [LATE, f"# doubles\n\n{LATE}", f'"""Doubles."""\n{LATE}', "from __future__ import (\n    annotations,\n)  # late\n",
+     f"{LATE}from __future__ import division\n", "from __future__ import annotations; import os\n"],
+)  # fmt: skip
+def test_an_import_from_the_future_moves_to_the_front(late: str) -> None:
+    for text in (f"{late}{IN_DOCSTRING}", late[late.index("from") :] + BODY):
+        for program in (read_answer(text), read_answer(f"```python\n{text}```"), read_answer(f"{text}```\n{PROSE}")):
+            assert doubles(program), program
+            assert program.count("annotations") == 1
+
+
+def test_an_import_from_the_future_in_a_text_stays_where_it_is() -> None:
+    program = f'def f(x):\n    """Gives\n{LATE}"""\n    return 2 * x\n'
+    assert program in read_answer(program)
+    assert not doubles(read_answer(f"import os\n{LATE}{IN_DOCSTRING}"))  # no Python by itself either
+
+
+def test_what_follows_a_body_is_left_out_unless_the_body_calls_it() -> None:
+    prompt = "def f(x):\n"
+    assert complete_function(prompt, f"{BODY}\ndef g(x):\n    return x\n", "f") == f"{prompt}{BODY}"
+    assert doubles(complete_function(prompt, f"{BODY}\ndef f(x):\n    return 0\n", "f"))
+    assert doubles(complete_function(prompt, f"{WITH_HELPER}\nprint(f(1))\n", "f"))
 
 
 def test_a_name_must_be_bound_at_the_margin() -> None:

@@ -74,6 +74,48 @@ def test_equality_is_that_of_lm_eval(right: str, answer: str) -> None:
     assert score(right, text) == theirs
 
 
+UNIT_PAIRS = [
+    ("10", "10\\%"), ("10", "10\\\\%"), ("10\\%", "10"), ("12.5", "12.5\\%"), ("10\\%", "10 \\%"), ("10\\%", "x=10"),
+    ("10", "x = 10\\%"),
+    ("10, 20", "10\\%, 20\\%"), ("33\\frac{1}{3}\\%", "33\\frac13"), ("10", "10\\% \\text{ of the total}"), ("10\\%", "11"),
+    ("10", "10 \\text{ percent}"), ("10\\%", "10 \\text{ percent}"), ("50", "5\\%"), ("0.1", "10\\%"), ("10\\%", "0.1"),
+    ("5", "-5\\%"),
+    ("90", "90^\\circ"), ("90^{\\circ}", "90"), ("18", "\\$18"), ("\\$18.90", "18.90"), ("18", "18\\text{ dollars}"),
+    ("1000", "1\\!000"),
+    ("\\left(1,2\\right)", "(1,2)"), ("\\tfrac12", "\\dfrac{1}{2}"), (".5", "0.5"), ("\\frac{1}{2}", ".5"), ("5", "k=5"),
+    ("5", "6"),
+]  # fmt: skip
+
+
+@pytest.mark.slow  # the import of lm-eval's file
+@pytest.mark.parametrize(("right", "answer"), UNIT_PAIRS)
+def test_units_are_left_out_as_in_hendrycks_math(right: str, answer: str) -> None:
+    from lm_eval.tasks.hendrycks_math import utils
+
+    theirs = utils.is_equiv(answer, right)
+    assert score(right, f"So it is $\\boxed{{{answer}}}$.") == float(theirs)
+    assert score(right, f"The answer is ${answer}$.") == float(theirs)
+
+
+@pytest.mark.parametrize(
+    ("right", "answer", "wanted"),
+    [
+        ("10", "10%", 1), ("10\\%", "10%", 1), ("10\\%", "10 percent", 1), ("10", "10 percent", 1), ("10", "10\\text{\\%}", 1),
+        ("\\frac{100}{3}\\%", "33\\frac13\\%", 1), ("10", "10\\,\\%", 1), ("10", "10~\\%", 1), ("10,20", "20\\%,10\\%", 1),
+        ("12.5\\%", "\\frac{25}{2}", 1), ("1", "100\\%", 0), ("10", "1000\\%", 0), ("\\frac{1}{10}", "10\\%", 0),
+        ("5", "6\\%", 0),
+        ("90", "90°", 1), ("90^\\circ", "90\\degree", 1), ("20", "20^\\circ C", 1), ("20", "20°F", 1),
+        ("20^\\circ\\text{C}", "20", 1),
+        ("20", "21^\\circ C", 0), ("5", "5~\\text{cm}", 1), ("5", "\\text{5 cm}", 1), ("5", "\\text{6 cm}", 0),
+        ("5", "€5", 1), ("5", "5¢", 1), ("(1,2)", "\\bigl(1, 2\\bigr)", 1), ("[0,1)", "\\Big[0,1\\Big]", 0),
+        ("\\sqrt[3]{2}", "\\sqrt[3]2", 1), ("10:15\\text{ a.m.}", "10:15 a.m.", 1), ("\\text{June 20}", "June 20", 1),
+        ("C", "5^\\circ C", 0),
+    ],
+)  # fmt: skip
+def test_units_and_layout_change_no_value(right: str, answer: str, wanted: float) -> None:
+    assert score(right, f"So it is $\\boxed{{{answer}}}$.") == wanted
+
+
 @given(st.text(st.sampled_from("\\{}boxed 12$"), max_size=60))
 def test_a_box_is_closed_and_is_the_last(text: str) -> None:
     content = math_500.last_box(text + "\\boxed{\\frac{1}{2}}")

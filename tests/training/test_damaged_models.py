@@ -44,6 +44,17 @@ def test_a_card_without_heads_leaves_them_to_the_config(scorer: Path) -> None:
     assert (model.mean, model.sd, model.weights.tolist(), model.conversations) == (0.25, 4.0, [1.0], None)
 
 
+def test_a_head_of_zeros_gives_no_rewards(scorer: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(scorer)
+    model.score.weight.data.zero_()
+    model.save_pretrained(scorer)
+    with pytest.raises(SkilldeltaError, match=r"scorer has a head \(score.weight\) of nothing but zeros"):
+        reward_model.load(str(scorer))
+    model.score.weight.data[0, 3] = 0.5
+    model.save_pretrained(scorer)
+    assert reward_model.load(str(scorer)).sd == 2.0
+
+
 @pytest.mark.parametrize("damage", NO_FILES)
 def test_a_card_that_is_no_whole_file_is_no_missing_card(damage: str, scorer: Path) -> None:
     FILES[damage](scorer / CARD)

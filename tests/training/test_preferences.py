@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,34 @@ CONVERSATIONAL = [
 def test_all_formats_say_the_same(row: dict[str, Any]) -> None:
     found = parse_pair(row, HOW)
     assert (found.prompt, found.chosen, found.rejected) == (ASKED, FOUR, FIVE)
+
+
+SHP = {"history": "2 + 2?", "human_ref_A": "4", "human_ref_B": "5"}
+
+
+@pytest.mark.parametrize("label", [1, 0, True, False, "1", "0", 1.0])
+def test_a_label_of_shp_says_which_answer_is_better_without_scores_too(label: object) -> None:
+    pair = parse_pair(SHP | {"labels": label}, HOW)
+    is_first = str(label) in ("1", "True", "1.0")
+    assert (pair.prompt, pair.chosen, pair.rejected) == (ASKED, *((FOUR, FIVE) if is_first else (FIVE, FOUR)))
+    assert pair.margin is None
+    scores = {"score_A": 5, "score_B": 2} if is_first else {"score_A": 2, "score_B": 5}
+    assert parse_pair(SHP | scores | {"labels": label}, HOW) == replace(pair, margin=3.0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        ({"labels": 0, "score_A": 5, "score_B": 2}, "labels that contradicts score_A and score_B"),
+        ({"labels": 2}, "labels that is 2, neither 0 nor 1"),
+        ({"labels": [0, 1]}, "a labels that is no number"),
+        ({"labels": None}, "tied votes"),
+        ({"labels": 1, "score_A": 2, "score_B": 2}, "tied votes"),
+    ],
+)
+def test_a_label_that_says_nothing_or_contradicts_the_scores_makes_no_pair(columns: dict[str, Any], fault: str) -> None:
+    with pytest.raises(UnusableRowError, match=fault):
+        parse_pair(SHP | columns, HOW)
 
 
 def test_plain_text_stays_plain_text_and_an_implicit_prompt_is_the_line_that_both_begin_with() -> None:
