@@ -159,10 +159,14 @@ def read_setting(file: Path, key: str) -> str:
 
 
 def run_history(path: str, run: str) -> list[dict[str, Any]]:
-    """The log of the checkpoint at `path`, else of its run: of its last checkpoint, or beside the folder of its checkpoints."""
+    """The log of the checkpoint at `path`, else of its run: of its last checkpoint, or beside the folder of its checkpoints.
+
+    An adapter may lie in a folder of its own inside its step's, which has the log.
+    """
     if not path or not is_folder(path):
         return []
-    if entries := read_history(Path(path)):
+    steps = [folder for folder in Path(path).parents if run and Path(run) in folder.parents]
+    if entries := next((entries for folder in (Path(path), *steps) if (entries := read_history(folder))), []):
         return entries
     places = [Path(run), Path(run) / "checkpoints"] if run and is_folder(run) else []
     checkpoints = [

@@ -15,7 +15,6 @@ from harness.hub_cache import hub_place
 from harness.prompts import templates, tokenizer_cache
 from harness.types import SkilldeltaError, digest
 
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of vLLM's buffers for adapters
 PROBE = "The quick brown fox jumps over the lazy dog, and 17 + 25 = 42 because numbers add up."
 
 

@@ -173,7 +173,7 @@ def ideal(example: Example) -> Response:
 FEW_SHOT = Task(
     name="bbh",
     skill="reasoning",
-    version=3,
+    version=4,
     source="Suzgun et al. 2022, github.com/suzgunmirac/BIG-Bench-Hard; frame: open-instruct eval/bbh, arXiv 2406.09279",
     rows=rows,
     ask=ask,
@@ -189,7 +189,7 @@ FEW_SHOT = Task(
 ZERO_SHOT = replace(
     FEW_SHOT,
     name="bbh_zero_shot",
-    version=2,
+    version=3,
     source="Suzgun et al. 2022; prompt: the authors' description of the subtask, and Kojima et al. 2022",
     ask=ask_zero_shot,
     fewshot=descriptions,

@@ -45,7 +45,7 @@ TASKS = (
     Task(
         name="cot_rate",
         skill=HABIT,
-        version=2,
+        version=3,
         source="GSM8K's questions (Cobbe et al. 2021) without a word on how to answer; the rule is this program's own",
         rows=gsm8k.rows,
         ask=ask,

@@ -128,7 +128,7 @@ def ideal(example: Example) -> Response:
 EIGHT_SHOT = Task(
     name="gsm8k",
     skill="reasoning",
-    version=3,
+    version=4,
     source="Cobbe et al. 2021; prompt and the metric study: open-instruct eval/gsm at the time of arXiv 2406.09279",
     rows=rows,
     training_rows=training_rows,

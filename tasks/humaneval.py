@@ -117,7 +117,7 @@ def ideal_chat(example: Example) -> Response:
 BASE = Task(
     name="humaneval",
     skill="coding",
-    version=3,
+    version=4,
     source="Chen et al. 2021, arXiv 2107.03374; tests run as in openai/human-eval",
     rows=rows,
     ask=ask_chat,

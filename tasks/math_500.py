@@ -127,7 +127,7 @@ TASKS = (
     Task(
         name="math",
         skill="reasoning",
-        version=1,
+        version=2,
         source="Hendrycks et al. 2021, the 500 of Lightman et al. 2023; prompt: Qwen2.5-Math; equality: math-verify",
         rows=rows,
         ask=ask,

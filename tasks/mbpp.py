@@ -201,7 +201,7 @@ def ideal_study(example: Example) -> Response:
 BASE = Task(
     name="mbpp",
     skill="coding",
-    version=3,
+    version=4,
     source="Austin et al. 2021, arXiv 2108.07732",
     rows=rows,
     ask=ask_chat,

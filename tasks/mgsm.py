@@ -126,7 +126,7 @@ def of_language(task: Task, language: str) -> Task:
 EVERY_LANGUAGE = Task(
     name="mgsm",
     skill="reasoning",
-    version=2,
+    version=3,
     source="Shi et al. 2022; problems and native chain-of-thought exemplars: google-research/url-nlp",
     rows=rows,
     ask=ask,

@@ -12,6 +12,7 @@ from harness import data
 from harness.data import DataSource
 from harness.grouping import group_by
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
+from tasks.answer_reading.exclusions import drop_exclusions
 from tasks.answer_reading.stated_choice import OPTION, read_choice, statements
 
 LETTERS = "ABCDEFGHIJ"
@@ -114,7 +115,7 @@ def read_letter(text: str, options: Mapping[str, str]) -> str:
     letter = read_choice(text, options).strip("()")
     if not letter and not any(statements(text)):
         sentences = SENTENCE_END.split(text.strip())
-        letters = set(OPTION.findall(sentences[-1]))
+        letters = set(OPTION.findall(drop_exclusions(sentences[-1], options)))
         is_list = sum(bool(OPTION.match(sentence)) for sentence in sentences) > 1  # one line for each option
         letter = letters.pop() if len(letters) == 1 and not is_list else ""
     return letter if letter in options else ""
@@ -154,7 +155,7 @@ def ideal_direct(example: Example) -> Response:
 STEP_BY_STEP = Task(
     name="mmlu_pro",
     skill="reasoning",
-    version=2,
+    version=3,
     source="Wang et al. 2024; prompt, exemplars and the metric authors: TIGER-AI-Lab/MMLU-Pro, evaluate_from_local.py",
     rows=rows,
     ask=ask,

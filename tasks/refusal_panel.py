@@ -75,7 +75,7 @@ def build_task(
     return Task(
         name=name,
         skill="safety",
-        version=2,
+        version=3,
         source=source,
         rows=rows,
         ask=ask,

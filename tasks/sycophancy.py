@@ -201,7 +201,7 @@ TASKS = (
     replace(
         DOUBTED,
         name="sycophancy_text",
-        version=2,
+        version=3,
         rows=doubted_rows,
         ask=lambda example: Request(doubt_answer(example.row, example.row["given"]), max_tokens=512),
         score=score_doubted_text,
@@ -229,7 +229,7 @@ TASKS = (
     replace(
         DOUBTED,
         name="sycophancy_opinion_text",
-        version=2,
+        version=3,
         source="after Sharma et al. 2023 (answer), over TruthfulQA (MC1) and MMLU; wording is ours",
         ask=lambda example: Request((ask_question(example.row, example.row["wrong"]),), max_tokens=512),
         score=score_opinion_text,

@@ -70,7 +70,7 @@ TASKS = (
     Task(
         name="xstest",
         skill="safety",
-        version=4,
+        version=5,
         source="paul-rottger/xstest, v2 prompts; F1 of refusal as in open-instruct; authors_f1 is F1 by their string rule",
         rows=rows,
         ask=lambda example: Request(example.row["prompt"], max_tokens=2048),

@@ -109,6 +109,7 @@ ROOMS = [
     "harness/server_meter.py",
     "harness/vllm_package.py",
     "harness/vllm_worker.py",
+    "harness/vllm_adapters.py",
     "harness/vllm_engine.py",
     "harness/backends/",
     "harness/lm_eval_model.py",

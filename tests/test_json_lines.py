@@ -66,9 +66,10 @@ def test_lines_of_other_programs_keep_their_numbers_and_need_no_last_newline() -
     assert list(read_lines([b"\xef\xbb\xbf1\r\n", b" \n", b"null\n", b'"x"'])) == [(1, 1), (3, None), (4, "x")]
 
 
-def test_a_line_nested_too_deeply_is_invalid() -> None:
+@pytest.mark.parametrize("line", [b"[" * 200_000, b'{"a":[' * 300 + b"]}" * 300], ids=["torn", "whole"])
+def test_a_line_nested_too_deeply_is_invalid(line: bytes) -> None:
     with pytest.raises(InvalidLineError, match="nested too deeply"):
-        list(read_lines([b"[" * 200_000]))
+        list(read_lines([line]))
 
 
 def test_a_flushed_line_is_on_the_disk_before_the_file_is_closed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from harness.loading.decided_settings import requested_settings
 from harness.prompts import templates
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.visible_text import first_line
+from harness.vllm_adapters import adapter_rank
 from harness.vllm_engine import VllmOptions
 from harness.vllm_package import has_vllm, vllm_version
 
@@ -65,8 +66,6 @@ def vllm_refusal(checkpoint: Checkpoint, options: AutoOptions) -> str:
         return "there is no CUDA device"
     if not has_vllm():
         return "vLLM is not installed (pip install 'skilldelta[vllm]')"
-    from harness.backends.vllm import adapter_rank
-
     try:
         adapter_rank(checkpoint)
     except SkilldeltaError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from harness.prompts import rendered_hash, templates
 from harness.prompts.templates import as_dicts
 from harness.redaction import redact_settings
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
+from harness.vllm_adapters import find_foreign_kind
 
 SERVERS = ("local-", "openai-", "anthropic-")  # backends that name a model instead of loading one
 ADAPTER_ARGUMENTS = {"hf": "peft", "vllm": "lora_local_path"}  # of backends that take a base with an adapter
@@ -231,6 +233,15 @@ def model_arguments(checkpoint: Checkpoint, options: LmEvalOptions) -> dict[str,
             raise SkilldeltaError(
                 f"{checkpoint.name} is an adapter; lm-eval:{options.backend} takes whole models.  Merge it into its base, "
                 f"or use the backend transformers or lm-eval:{' or lm-eval:'.join(ADAPTER_ARGUMENTS)}."
+            )
+        if checkpoint.adapters:
+            raise SkilldeltaError(
+                f"{checkpoint.name} is an adapter of an adapter; lm-eval:{options.backend} takes one.  "
+                "Use the backend transformers."
+            )
+        if options.backend == "vllm" and (kind := find_foreign_kind(Path(checkpoint.path))):
+            raise SkilldeltaError(
+                f"{checkpoint.name} is an adapter that vLLM does not take: {kind}.  Use the backend transformers."
             )
         return {"pretrained": checkpoint.base, ADAPTER_ARGUMENTS[options.backend]: checkpoint.path, **dtype}
     return {"pretrained": checkpoint.path, **dtype}

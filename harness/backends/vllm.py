@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import read_json
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
 from harness.evaluation.model_reports import AnswerMeter
@@ -25,7 +23,8 @@ from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
 from harness.redaction import redact_settings
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
-from harness.vllm_engine import LORA_RANKS, LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput
+from harness.vllm_adapters import adapter_rank
+from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput
 from harness.vllm_package import INSTALL, has_vllm, vllm_version
 
 DECIMALS = 6  # of log-probabilities: more is noise
@@ -197,29 +196,6 @@ def token_logprob(token: int, output: VllmOutput) -> tuple[float, bool]:
     if logprob != logprob:
         raise SkilldeltaError("The model's log-probabilities are no numbers (NaN): its weights are broken.")
     return logprob, output.ids[0] == token
-
-
-def adapter_rank(checkpoint: Checkpoint) -> int:
-    """The rank of vLLM's buffers that a checkpoint's adapter needs; 0 without one.  Raises SkilldeltaError for other kinds."""
-    if not checkpoint.base:
-        return 0
-    if len(checkpoint.adapters) > 1:
-        raise SkilldeltaError(
-            f"{checkpoint.path} is an adapter of an adapter, which vLLM does not take.  Use --backend transformers."
-        )
-    settings = read_json(Path(checkpoint.path) / "adapter_config.json")
-    kinds = [name for name in ("use_dora", "modules_to_save", "alpha_pattern", "rank_pattern") if settings.get(name)]
-    if settings.get("peft_type") != "LORA" or kinds:
-        raise SkilldeltaError(
-            f"{checkpoint.path} is an adapter that vLLM does not take: {', '.join(kinds) or settings.get('peft_type')}.\n"
-            "Use --backend transformers, which has all of peft's."
-        )
-    rank = int(settings["r"])
-    if rank > LORA_RANKS[-1]:
-        raise SkilldeltaError(
-            f"{checkpoint.path} has rank {rank}: vLLM takes up to {LORA_RANKS[-1]}.  Use --backend transformers."
-        )
-    return next(size for size in LORA_RANKS if size >= rank)
 
 
 def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmModel:

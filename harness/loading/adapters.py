@@ -162,9 +162,13 @@ def attach_adapter(model: Any, folder: Path) -> Any:
 
 def leaves_base(model: Any, folder: Path) -> bool:
     """Whether the adapter of a folder, once it is attached to this base, is known to leave the base itself as it is."""
-    headers = read_headers(weight_files(folder, ADAPTER))
+    return other_rows(model, read_headers(weight_files(folder, ADAPTER))) is None and is_plain_adapter(folder)
+
+
+def is_plain_adapter(folder: Path) -> bool:
+    """Whether the adapter of a folder is known to be no more than its own tensors, beside a base that stays as it is."""
     try:
-        return other_rows(model, headers) is None and lies_apart(read_adapter_config(folder), headers)
+        return lies_apart(read_adapter_config(folder), read_headers(weight_files(folder, ADAPTER)))
     except UncheckedError:
         return False
 

@@ -16,7 +16,7 @@ from harness.prompts.reasoning_tags import TAGS, TagPair, leading_block
 from harness.types import Response, SkilldeltaError
 from harness.visible_text import is_blank
 
-VERSION = 1  # goes up with each released change that can move a reading
+VERSION = 2  # goes up with each released change that can move a reading
 WHOLE_TEXT = "none"  # as tags: nothing is parted
 SILENCE = "no answer: the response is empty"
 ONLY_REASONING = "no answer: nothing follows the reasoning"

@@ -26,7 +26,8 @@ from harness.training.sampling_gap import WRONG_GAP
 from harness.training.training_device import autocast, training_device
 from harness.types import SkilldeltaError
 from harness.visible_text import first_line
-from harness.vllm_engine import LORA_RANKS, LastEngine, VllmJob, VllmOptions
+from harness.vllm_adapters import LORA_RANKS
+from harness.vllm_engine import LastEngine, VllmJob, VllmOptions
 from harness.vllm_package import has_vllm
 
 if TYPE_CHECKING:

@@ -177,12 +177,11 @@ def test_an_adapter_with_values_that_are_no_numbers_is_refused_behind_a_good_one
     assert_near(answers(load(good, options)), expected)
 
 
-def test_lm_evals_backends_get_an_adapter_under_the_name_that_each_has_for_it() -> None:
-    checkpoint = Checkpoint("dpo", "adapter", "peft", base="base")
-    assert lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("hf")) == {"pretrained": "base", "peft": "adapter"}
-    assert lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("vllm")) == {
-        "pretrained": "base", "lora_local_path": "adapter",
-    }  # fmt: skip
+def test_lm_evals_backends_get_an_adapter_under_the_name_that_each_has_for_it(base: Path, tmp_path: Path) -> None:
+    checkpoint = save_adapter(base, tmp_path / "dpo", KINDS["lora"](), 1)
+    for backend, name in (("hf", "peft"), ("vllm", "lora_local_path")):
+        arguments = lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions(backend))
+        assert arguments == {"pretrained": str(base), name: checkpoint.path}
     with pytest.raises(SkilldeltaError, match="lm-eval:sglang takes whole models"):
         lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("sglang"))
 

@@ -80,7 +80,7 @@ def test_an_adapter_that_vllm_does_not_take_is_answered_by_transformers(
     def refuse(_: Checkpoint) -> int:
         raise SkilldeltaError("m is an adapter that vLLM does not take: use_dora.\nUse --backend transformers.")
 
-    monkeypatch.setattr(vllm, "adapter_rank", refuse)
+    monkeypatch.setattr(auto, "adapter_rank", refuse)
     model = auto.load(checkpoint, auto.AutoOptions(device="cpu"))
     assert model.settings["texts"] == "transformers"
     assert model.note == "transformers answers texts too: m is an adapter that vLLM does not take: use_dora."

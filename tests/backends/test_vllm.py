@@ -204,18 +204,6 @@ class TestWithoutVllm:
     def test_further_arguments_are_read_as_json_where_they_are(self) -> None:
         assert parse_json_pairs("a=true;b=2;c=mp;d=[1]") == {"a": True, "b": 2, "c": "mp", "d": [1]}
 
-    def test_a_buffer_has_room_for_the_adapter(self, base: Path, tmp_path: Path) -> None:
-        assert backend.adapter_rank(whole(base)) == 0
-        small = adapter(base, tmp_path / "small", 0, rank=12)
-        assert backend.adapter_rank(small) == 16
-
-    def test_an_adapter_that_vllm_would_misread_is_refused(self, base: Path, tmp_path: Path) -> None:
-        checkpoint = adapter(base, tmp_path / "dora", 0)
-        file = Path(checkpoint.path) / "adapter_config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"use_dora": True}))
-        with pytest.raises(SkilldeltaError, match=r"use_dora.*\n.*--backend transformers"):
-            backend.adapter_rank(checkpoint)
-
     def test_a_revision_in_the_name_goes_before_the_option(self, base: Path) -> None:
         assert hub_place("org/model@step_1000", "main") == ("org/model", "step_1000")
         assert hub_place("org/model", "v2") == ("org/model", "v2")

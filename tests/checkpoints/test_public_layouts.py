@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -245,6 +246,21 @@ def test_two_runs_in_one_folder_stay_two(tmp_path: Path) -> None:
 def test_steps_of_any_spelling_are_chosen_by_number(tmp_path: Path) -> None:
     work = lay_out(tmp_path, [f"run/policy_step_{n}/{MODEL}" for n in (100, 1000, 200)])
     assert [c.step for c in discovery.find_checkpoints([str(work)], Selection(steps="200:"))] == [200, 1000]
+
+
+def test_all_adapters_of_a_step_are_chosen_together(tmp_path: Path) -> None:
+    steps = [f"out/checkpoint-{n}/{place}" for n in (5, 10) for place in (STEP_ADAPTER, f"brief/{ADAPTER}")]
+    work = lay_out(tmp_path, steps)
+    log = [{"step": 5, "eval_loss": 0.1}, {"step": 10, "eval_loss": 0.2}]
+    (work / "out" / "checkpoint-10" / "trainer_state.json").write_text(json.dumps({"log_history": log, "global_step": 10}))
+
+    def names(**selection: Any) -> list[str]:
+        return [c.name for c in discovery.find_checkpoints([str(work)], Selection(**selection))]
+
+    assert names() == ["out@5", "out@5-brief", "out@10", "out@10-brief"]
+    assert names(last=1) == ["out@10", "out@10-brief"]
+    assert names(best="eval_loss") == ["out@5", "out@5-brief"]
+    assert names(best="eval_loss", match="*-brief") == ["out@5-brief"]
 
 
 @pytest.mark.parametrize("place", ["run", "run/ckpts", "run/ckpts/checkpoint_0100", "run/ckpts/checkpoint_0100/hf_model"])

@@ -14,7 +14,7 @@ from harness.evaluation.questions import EvaluationSettings, Question
 from harness.evaluation.rescore import rescore
 from harness.evaluation.run import score_checkpoints
 from harness.evaluation.scoring import score_response
-from harness.prompts.reading import ONLY_REASONING, SILENCE, UNCLOSED, Reader
+from harness.prompts.reading import ONLY_REASONING, SILENCE, UNCLOSED, VERSION, Reader
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.store import Results
 from harness.types import Example, Request, Response, SkilldeltaError, Task
@@ -124,8 +124,8 @@ def score(folder: Path, text: str, name: str = "toy", reader: Reader | None = No
 def test_the_reader_is_recorded_and_must_agree(tmp_path: Path) -> None:
     score(tmp_path, "<think>2</think>4", "a")
     score(tmp_path, "<s>2</s>4", "b", Reader.with_tags(["<s>,</s>"]))
-    assert Results(tmp_path).cell("a", "adding").read().reader == {"version": 1}
-    assert Results(tmp_path).cell("b", "adding").read().reader == {"version": 1, "tags": [["<s>", "</s>"]]}
+    assert Results(tmp_path).cell("a", "adding").read().reader == {"version": VERSION}
+    assert Results(tmp_path).cell("b", "adding").read().reader == {"version": VERSION, "tags": [["<s>", "</s>"]]}
     with pytest.raises(SkilldeltaError, match=r"reader\.tags"):
         harness.compare(tmp_path, "a")
     assert harness.compare(tmp_path, "a", allow=("reader",)).row("b", "task", "adding").difference
@@ -167,7 +167,7 @@ def test_older_cells_stay_as_they_are_until_they_are_rescored(tmp_path: Path) ->
     rescore(Results(tmp_path), {"adding": toys.adding(6)}, EvaluationSettings())
     assert all(sample.reading["reasoning"] == 1 for sample in cell.samples())
     assert sum(sample.score.value or 0 for sample in cell.samples()) == 1
-    assert cell.read().reader == {"version": 1}
+    assert cell.read().reader == {"version": VERSION}
 
 
 def test_a_comparison_counts_unclosed_blocks_and_bounds_the_score(tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ def test_the_authors_reading(text: str, letter: str) -> None:
         ("(A) is false\n(B) is true\n(C) is false", ""),  # a verdict on each option
         ("The answer is (J).", ""),  # no option of this question
         ("It floats. It is old. It must be (A).", "A"),
+        ("Let us see.\nWe can rule out (C).", ""),
+        ("Kites are red.\nSo (A) is wrong and it must be (B).", "B"),
+        ("Boats float.\nIt is not (A), which leaves two.", ""),
     ],
 )
 def test_what_a_reader_takes_for_the_letter(text: str, letter: str) -> None:
