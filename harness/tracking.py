@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -137,7 +138,8 @@ class TrackerSession:
     def explain_failure(self, text: str, place: str, error: Exception) -> SkilldeltaError:
         return SkilldeltaError(
             f"--log-to {text} failed at {place} ({type(error).__name__}: {error}).\n"
-            f"The scores are stored; this writes the rest: skilldelta compare {self.folder} --baseline NAME --log-to {text}"
+            f"The scores are stored; this writes the rest: skilldelta compare {quote(str(self.folder))} --baseline NAME "
+            f"--log-to {quote(text)}"
         )
 
     def write_point(self, text: str, plugin: ModuleType, where: str, point: SkillPoint) -> bool:

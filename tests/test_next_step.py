@@ -1,5 +1,6 @@
 """The last line of a run names what the results hold, and a wrong value of a flag is told what to write."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,19 @@ def test_a_wrong_value_of_a_flag_is_told_what_to_write(
     assert code == 3
     assert words in err
     assert "Input should" not in err
+
+
+def test_a_command_that_is_told_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "my results [1]"
+    store_scores(folder, "sft", "capitals", [1.0])
+    print_outcomes([Outcome("sft", "capitals", "done", 1)], folder, as_json=False)
+    told = capsys.readouterr().err + skilldelta(capsys, "rescore", folder)[2]
+    commands = [line.partition("skilldelta ")[2] for line in told.splitlines() if "skilldelta " in line]
+    assert [shlex.split(command)[1] for command in commands] == [str(folder)] * 2
+
+
+def test_rescoring_takes_the_flags_that_confine_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store_scores(tmp_path, "sft", "world_sums", [1.0])
+    code, _, err = skilldelta(capsys, "rescore", tmp_path, "--unsafe-local-code", "--sandbox-limits", "cpu_s=5")
+    assert "No such option" not in err
+    assert code in (0, 4), err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -45,7 +46,7 @@ def judge(
         note(sentence)
     if any(outcome.state == "failed" for outcome in outcomes):
         raise typer.Exit(4)
-    note(f"Next: skilldelta compare {output} --baseline {against}")
+    note(f"Next: skilldelta compare {quote(str(output))} --baseline {quote(against)}")
 
 
 VERBS = (judge,)

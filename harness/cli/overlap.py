@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -61,7 +62,7 @@ def overlap(
         from harness.atomic_files import write_json
 
         write_json(output, report)
-        note(f"wrote {output}: `skilldelta compare RESULTS --leave-out {output}` leaves these examples out")
+        note(f"wrote {output}: `skilldelta compare RESULTS --leave-out {quote(str(output))}` leaves these examples out")
     if as_json:
         print_json(report)
         return

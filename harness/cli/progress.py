@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from harness.cli.screen import note
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.evaluation.outcome import Outcome, Overview
 
+MAX_NAMES = 6  # checkpoints that the last line names
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
 FRESH_S = 60.0  # so long a model's forecast is shown: it makes none while it reads long prompts
 
@@ -190,3 +192,13 @@ def print_failures(failures: Sequence[Outcome], total: int, output: Path, reason
         tasks_by_failure.setdefault((outcome.checkpoint, outcome.why), []).append(outcome.task)
     for (checkpoint, why), tasks in tasks_by_failure.items():
         note(f"  {checkpoint} · {', '.join(tasks)}: {why}")
+
+
+def print_next_step(outcomes: Sequence[Outcome], output: Path) -> None:
+    """Counts the cells that were finished, and says how to compare them."""
+    from harness.store import Results
+
+    names = list(dict.fromkeys([*(o.checkpoint for o in outcomes), *(Results(output).checkpoints() if outcomes else ())]))
+    choices = f" (one of {', '.join(names)})" if 1 < len(names) <= MAX_NAMES else ""
+    count = f"{len(outcomes)} cell{'s' * (len(outcomes) != 1)}"
+    note(f"{count} in {output}.  Next: skilldelta compare {quote(str(output))} --baseline NAME{choices}")

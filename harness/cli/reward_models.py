@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -111,7 +112,7 @@ def best_of_n(
     ]
     columns = ("reward model", "prompts with a right and a wrong draw", "right above wrong", "%")
     print_table(columns, lines, "", columns[1:])
-    note(f"Next: skilldelta compare {output} --baseline first")
+    note(f"Next: skilldelta compare {quote(str(output))} --baseline first")
 
 
 VERBS = (reward_accuracy, best_of_n)

@@ -13,7 +13,7 @@ import typer
 from harness.cli import options
 from harness.cli.cluster import ClusterOptions, carry_out
 from harness.cli.noise_table import print_noise_table
-from harness.cli.progress import PlainProgress, describe_outcome, print_failures, progress_display
+from harness.cli.progress import PlainProgress, describe_outcome, print_failures, print_next_step, progress_display
 from harness.cli.screen import note, print_json, print_table
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
 from harness.cli.suite_rule import keep_rule
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     How = tuple[Backend, EvaluationSettings, Selection]
 
-MAX_NAMES = 6  # checkpoints that the last line names
 Recordings = Annotated[
     list[str] | None, typer.Option("--recorded", help="Score responses that another program recorded; may be repeated.")
 ]
@@ -206,15 +205,19 @@ def print_decisions(decisions: Iterable[SequentialVerdict], as_json: bool) -> No
 
 @options.with_option_groups
 def rescore(
-    results: options.ResultsFolder, where: options.DataOptions, include: options.Include = None, as_json: options.Json = False
+    results: options.ResultsFolder,
+    where: options.DataOptions,
+    confinement: options.ConfinementOptions,
+    include: options.Include = None,
+    as_json: options.Json = False,
 ) -> None:
     """Scores stored responses again, after a fix to a scorer, without running a model."""
     from harness.evaluation import rescore as evaluation
     from harness.store import Results
 
     store = Results(results)
-    tasks = evaluation.stored_tasks(store, include or ())
-    print_outcomes(evaluation.rescore(store, tasks, where.settings()), results, as_json, PlainProgress())
+    tasks, settings = evaluation.stored_tasks(store, include or ()), where.settings(sandbox=confinement.options())
+    print_outcomes(evaluation.rescore(store, tasks, settings), results, as_json, PlainProgress())
 
 
 def print_outcomes(
@@ -236,12 +239,7 @@ def print_outcomes(
     if failures:
         print_failures(failures, len(outcomes), output, reasons)
         raise typer.Exit(4)
-    from harness.store import Results
-
-    names = list(dict.fromkeys([*(o.checkpoint for o in outcomes), *(Results(output).checkpoints() if outcomes else ())]))
-    choices = f" (one of {', '.join(names)})" if 1 < len(names) <= MAX_NAMES else ""
-    cells = f"{len(outcomes)} cell{'s' * (len(outcomes) != 1)}"
-    note(f"{cells} in {output}.  Next: skilldelta compare {output} --baseline NAME{choices}")
+    print_next_step(outcomes, output)
 
 
 VERBS = (score, rescore)

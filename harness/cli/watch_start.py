@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from harness.bounded_files import resolve_links
@@ -32,7 +33,8 @@ def announce_start(paths: list[str], results: Results, baseline: str, every: flo
         names = f"it holds {', '.join(stored_names)}" if stored_names else "it holds no checkpoint yet"
         note(
             f"The baseline {baseline} is not in {results.folder} ({names}): nothing is compared until it is there.  Score it "
-            f"on the same tasks, now or meanwhile: skilldelta score FOLDER --name {baseline} -o {results.folder} ..."
+            "on the same tasks, now or meanwhile: skilldelta score FOLDER "
+            f"--name {quote(baseline)} -o {quote(str(results.folder))} ..."
         )
 
 
@@ -40,7 +42,7 @@ def next_step(results: Results, baseline: str) -> str:
     """What to do once no checkpoint comes any more."""
     if not any(True for _ in results.cells()):
         return f"Nothing was scored: {results.folder} holds no answers."
-    return f"Next: skilldelta compare {results.folder} --baseline {baseline or 'NAME'}"
+    return f"Next: skilldelta compare {quote(str(results.folder))} --baseline {quote(baseline) if baseline else 'NAME'}"
 
 
 def find_baseline(results: Results, baseline: str) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any
 
 from transformers import TrainerCallback
@@ -173,7 +174,7 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def give_up(self, job: ScoringJob, error: Exception) -> None:
         if job.step:
-            self.report(f"step {job.step} could not be scored: {error}\nScore it later: skilldelta score {job.folder}")
+            self.report(f"step {job.step} could not be scored: {error}\nScore it later: skilldelta score {quote(job.folder)}")
         else:
             self.has_baseline = False
             for later in (each for each in self.jobs if each.compares):

@@ -16,8 +16,8 @@ from harness.evaluation.run import score_checkpoints
 from harness.evaluation.scoring import score_response
 from harness.prompts.reading import ONLY_REASONING, SILENCE, UNCLOSED, VERSION, Reader
 from harness.sample_lines import sample_from_json, sample_to_json
-from harness.store import Results
-from harness.types import Example, Request, Response, SkilldeltaError, Task
+from harness.store import Cell, CellInUseError, Results, SampleWriter
+from harness.types import Example, Request, Response, Score, SkilldeltaError, Task
 from tests.support import toys
 from tests.tasks.test_rows import CASES
 
@@ -196,3 +196,40 @@ def test_recorded_answers_from_the_command_line(tmp_path: Path, capsys: pytest.C
         samples = list(Results(tmp_path / "results").cell(name, "adding").samples())
         assert sum(sample.score.value or 0 for sample in samples) == right
     capsys.readouterr()
+
+
+def test_rescoring_reads_as_the_cell_was_read(tmp_path: Path) -> None:
+    score(tmp_path, "<s>2</s>4", reader=Reader.with_tags(["<s>,</s>"]))
+    (outcome,) = rescore(Results(tmp_path), {"adding": toys.adding(6)}, EvaluationSettings())
+    assert outcome.why == "0 scores changed"
+    cell = Results(tmp_path).cell("toy", "adding")
+    assert cell.read().reader == {"version": VERSION, "tags": [["<s>", "</s>"]]}
+    assert all(sample.reading["reasoning"] == 1 for sample in cell.samples())
+    rescore(Results(tmp_path), {"adding": toys.adding(6)}, EvaluationSettings(reader=Reader(())))
+    assert cell.read().reader["tags"] == "none"  # another one where the settings name it
+
+
+def test_rescoring_shuts_other_writers_out_and_is_shut_out(tmp_path: Path) -> None:
+    score(tmp_path, "4")
+    cell = Results(tmp_path).cell("toy", "adding")
+    with SampleWriter(cell):
+        (outcome,) = rescore(Results(tmp_path), {"adding": toys.adding(6)}, EvaluationSettings())
+    assert outcome.state == "failed"
+    assert "Another process is writing" in outcome.why
+    seen = set()
+    plain = toys.adding(6)
+
+    def score_and_look(example: Example, response: Response) -> Score:
+        seen.add(is_locked(cell))
+        return plain.score(example, response)
+
+    rescore(Results(tmp_path), {"adding": replace(plain, score=score_and_look)}, EvaluationSettings())
+    assert seen == {True}
+
+
+def is_locked(cell: Cell) -> bool:
+    try:
+        with SampleWriter(cell):
+            return False
+    except CellInUseError:
+        return True

@@ -219,6 +219,21 @@ def test_responses_kept_without_a_judge_are_graded_later(classifier: Path, tmp_p
     assert run(tmp_path / "r", judged_task(), adding=f"classifier:{classifier}").state == "already"
 
 
+def test_rescoring_takes_no_other_judge_than_the_one_that_graded(classifier: Path, tmp_path: Path) -> None:
+    judge = f"classifier:{classifier}"
+    run(tmp_path / "r", judged_task(), adding=judge)
+    cell = Results(tmp_path / "r").cell("toy", "adding")
+    before = cell.samples_file.read_bytes()
+    (outcome,) = rescore(Results(tmp_path / "r"), {"adding": judged_task()}, EvaluationSettings())
+    assert outcome.state == "failed"
+    assert "--judge adding=PLUGIN:WHERE" in outcome.why
+    assert cell.samples_file.read_bytes() == before
+    (again,) = rescore(Results(tmp_path / "r"), {"adding": judged_task()}, EvaluationSettings(judges={"adding": judge}))
+    assert (again.state, again.why) == ("done", "0 scores changed")
+    (own,) = rescore(Results(tmp_path / "r"), {"adding": replace(judged_task(), judge=judge)}, EvaluationSettings())
+    assert own.state == "done"
+
+
 @pytest.mark.parametrize("where", ["not/here", ""])
 def test_a_judge_that_cannot_be_loaded_fails_its_cell_with_the_way_out(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
