@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.interchange import recorded_outputs
-from harness.interchange.output_pairing import Pairing, pair_outputs
+from harness.interchange.output_pairing import Pairing, join_prompt, pair_outputs
 from harness.interchange.recorded_outputs import NoOutputsError, RecordedOutput
+from harness.interchange.whole_conversations import WAY_OUT
 from harness.prompts.stopping import cut_at_stop
 from harness.types import Checkpoint, Example, Json, Request, Response, SkilldeltaError
 
 NOT_RECORDED = "no recorded output"
+MIN_WHOLE, WHOLE_SHARE = 5, 0.9  # texts that begin with their prompts, and their share, from which on a file has such texts
+MIN_PROMPT = 16  # characters: an answer may quote a shorter one
+MAX_BEFORE = 200  # characters that may stand before it: a system message and the names of turns
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class RecordedModel:
                 f"asks: {shorten(question)}\n"
                 f"Outputs find their example by its id, its row, its question or the whole prompt."
             )
+        refuse_whole_texts(pairing, examples, requests)
         responses = [recorded_response(request, records) for request, records in zip(requests, pairing.outputs, strict=True)]
         self.responses = {}
         for request, response in zip(requests, responses, strict=True):
@@ -62,11 +67,38 @@ class RecordedModel:
         missing = sum(response.error.startswith(NOT_RECORDED) for response in responses)
         spare = len(self.records) - len(pairing.leftovers) - (len(responses) - missing)
         counts = describe_counts(missing, spare, len(responses))
-        self.note = "; ".join((*counts, *describe_leftovers(pairing, examples, self.skipped_files)))
+        self.note = "; ".join(
+            (*counts, *describe_columns(self.records), *describe_leftovers(pairing, examples, self.skipped_files))
+        )
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         for index, request in enumerate(requests):
             yield index, self.responses.get(request.id, Response(finish="error", error=NOT_RECORDED))
+
+
+def refuse_whole_texts(pairing: Pairing, examples: Sequence[Example], requests: Sequence[Request]) -> None:
+    """Raises SkilldeltaError where nearly all texts begin with their own prompt, as those of transformers' pipeline do.
+
+    A single answer may repeat its question.  Where a prompt begins a program, its solution holds it rightly.
+    """
+    held = [
+        holds_prompt(record, example, request)
+        for records, example, request in zip(pairing.outputs, examples, requests, strict=True)
+        for record in records[:1]
+        if record.response.text and not request.raw and "entry_point" not in example.row
+    ]
+    if sum(held) >= max(MIN_WHOLE, WHOLE_SHARE * len(held)):
+        raise SkilldeltaError(
+            f"{sum(held)} of {len(held)} recorded texts begin with their own prompt, which would be scored with the answer: "
+            f"{WAY_OUT} (return_full_text=False of transformers' pipeline; of generate() the tokens behind the prompt)."
+        )
+
+
+def holds_prompt(record: RecordedOutput, example: Example, request: Request) -> bool:
+    """Whether a text holds its whole prompt at its beginning, behind a system message at most."""
+    prompts = (record.prompt, recorded_outputs.first_text(example.row, recorded_outputs.PROMPTS), join_prompt(request))
+    beginnings = (record.response.text[: len(prompt) + MAX_BEFORE] for prompt in prompts)
+    return any(len(p.strip()) >= MIN_PROMPT and p.strip() in text for p, text in zip(prompts, beginnings, strict=True))
 
 
 def recorded_response(request: Request, records: Sequence[RecordedOutput]) -> Response:
@@ -108,6 +140,13 @@ def describe_counts(missing: int, spare: int, requests: int) -> Iterator[str]:
         yield f"{NOT_RECORDED} for {missing} of {requests} requests"
     if spare > 0:
         yield f"further outputs for the same prompts, beyond the draws asked for: {spare}"
+
+
+def describe_columns(records: Sequence[RecordedOutput]) -> Iterator[str]:
+    """Which column answers were taken from, where others may hold them too, in words."""
+    columns = {record.column: record.other_columns for record in records if record.column}
+    for column, others in columns.items():
+        yield f"the answers are those of the column {column!r}, not of {' or '.join(map(repr, others))}"
 
 
 def describe_leftovers(pairing: Pairing, examples: Sequence[Example], skipped_files: Sequence[str]) -> Iterator[str]:

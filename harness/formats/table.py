@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.interchange.recorded_answers import parse_answers
+from harness.interchange.recorded_answers import is_missing, parse_answers
 from harness.interchange.recorded_outputs import (
     IDS,
     OUTPUTS,
@@ -24,26 +24,33 @@ from harness.interchange.untrusted_files import UntrustedFile
 from harness.types import Json
 
 ORDER = 1  # after the programs' own formats, whose rows may have such columns too
+MODELS = ("generator", "model", "model_name", "model_id")  # columns that name who answered; the first that there is counts
 CONVERSATIONS = ("messages", "conversation", "conversations")
 
 
 def holds_outputs(file: UntrustedFile) -> bool:
-    rows = table_rows(file)
-    return bool(rows) and first_value(rows[0], IDS + PROMPTS) is not None and any(name in rows[0] for name in OUTPUTS)
+    return any(first_value(row, IDS + PROMPTS) is not None and has_output(row) for row in table_rows(file))
+
+
+def has_output(row: Json) -> bool:
+    return any(name in row for name in OUTPUTS)
 
 
 def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
-    """The outputs of all rows, or of those whose column `generator` names the model."""
+    """The outputs of all rows, or of those whose column names the model.  SkilldeltaError for several models and no name."""
     rows = table_rows(file)
-    generators = [str(row["generator"]) for row in rows if "generator" in row]
-    generator = choose_model(model, generators, file.path) if generators and model else ""
+    column = next((name for name in MODELS if any(isinstance(row.get(name), str) for row in rows)), "")
+    names = [str(row[column]) for row in rows if not is_missing(row.get(column))] if column else []
+    chosen = choose_model(model, names, file.path) if (model and names) or len(set(names)) > 1 else ""
     for row in rows:
         output = first_value(row, OUTPUTS)
-        if output is None or (generator and row.get("generator") != generator):
+        if output is None or (chosen and str(row.get(column)) != chosen):
             continue
         prompt = prompt_text(row)
+        present = [name for name in OUTPUTS if not is_missing(row.get(name))]
+        others = tuple(name for name in present[1:] if row[name] != output)
         for response in parse_answers(output, row, prompt):
-            yield RecordedOutput(response, first_text(row, IDS), row, prompt)
+            yield RecordedOutput(response, first_text(row, IDS), row, prompt, (), present[0] if others else "", others)
 
 
 def table_rows(file: UntrustedFile) -> list[Json]:
@@ -60,6 +67,6 @@ def is_table(value: Any) -> bool:
 def split_conversation(row: Json) -> Json:
     """A row whose messages end with the assistant's, as prompt and response; any other row as it is."""
     messages = first_value(row, CONVERSATIONS)
-    if any(name in row for name in OUTPUTS) or not is_table(messages) or len(messages) < 2:
+    if has_output(row) or not is_table(messages) or len(messages) < 2:
         return row
     return {**row, "prompt": messages[:-1], "response": messages[-1]} if messages[-1].get("role") == "assistant" else row

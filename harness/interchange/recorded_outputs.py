@@ -17,7 +17,7 @@ KIND = "recorded-outputs"
 # Columns by the names that programs give them; the first that a row has counts.
 IDS = ("example", "custom_id", "id", "task_id", "key")
 PROMPTS = ("prompt", "instruction", "question", "input")
-OUTPUTS = ("response", "completion", "solution", "output", "output_2", "model_output", "raw_output", "generation", "prediction")
+OUTPUTS = ("response", "completion", "output", "output_2", "model_output", "raw_output", "generation", "prediction", "solution")
 
 
 class NoOutputsError(SkilldeltaError):
@@ -33,6 +33,8 @@ class RecordedOutput:
     row: Json = field(default_factory=dict)  # the benchmark's row, as far as the file has it
     prompt: str = ""
     choices: tuple[str, ...] = ()  # what the log-probabilities belong to, where the file says it
+    column: str = ""  # where it stood, in a row with several columns that may hold an answer
+    other_columns: tuple[str, ...] = ()  # those others, which hold something else
 
 
 def read_recorded(path: Path, format_name: str = "auto", model: str = "") -> list[RecordedOutput]:

@@ -366,3 +366,47 @@ def test_conversations_and_batches_of_servers_are_outputs(tmp_path: Path) -> Non
 def test_a_log_probability_that_is_no_number_has_no_score(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{**row, "response": [float("nan"), -1.0]} for row in ROWS])
     assert texts(path) == ["a recorded log-probability is no finite number"] * len(ROWS)
+
+
+def test_a_column_of_the_benchmark_is_no_answer_beside_the_models(tmp_path: Path) -> None:
+    lines = [{"question": row["question"], "solution": row["answer"], "generation": f"said {i}"} for i, row in enumerate(ROWS)]
+    assert texts(write(tmp_path / "out.jsonl", lines)) == [f"said {i}" for i in range(5)]
+    lines = [{"question": row["question"], "output": f"said {i}", "prediction": str(i)} for i, row in enumerate(ROWS)]
+    model = load(Checkpoint("them", "", "recorded"), RecordedOptions((str(write(tmp_path / "two.jsonl", lines)),)))
+    model.align("sums", examples(), requests(examples()))
+    assert model.note == "the answers are those of the column 'output', not of 'prediction'"
+
+
+@pytest.mark.parametrize("column", ["generator", "model", "model_name"])
+def test_models_are_not_mixed(column: str, tmp_path: Path) -> None:
+    lines = [{"question": row["question"], "response": name, column: name} for name in ("small", "big") for row in ROWS]
+    file = write(tmp_path / "out.jsonl", lines)
+    with pytest.raises(SkilldeltaError, match=r"2 models; choose one with model=NAME\. There are: small, big"):
+        texts(file)
+    assert texts(file, model="big") == ["big"] * 5
+    assert texts(write(tmp_path / "one.jsonl", lines[:5])) == ["small"] * 5
+
+
+def test_a_first_row_without_an_answer_hides_no_other(tmp_path: Path) -> None:
+    lines = [{"question": row["question"], "response": f"said {i}"} for i, row in enumerate(ROWS)]
+    failed = {"question": ROWS[0]["question"], "error": "timeout"}
+    assert texts(write(tmp_path / "out.jsonl", [failed, *lines[1:]])) == [NOT_RECORDED, *(f"said {i}" for i in range(1, 5))]
+    header = {"run": "friday", "temperature": 0}
+    assert texts(write(tmp_path / "header.jsonl", [header, *lines])) == [f"said {i}" for i in range(5)]
+
+
+@pytest.mark.parametrize("before", ["", "system\nYou are a helpful assistant.\nuser\n"])
+def test_texts_that_hold_their_prompts_are_refused_with_the_way_out(before: str, tmp_path: Path) -> None:
+    wholes = [
+        {"question": row["question"], "response": f"{before}{row['question']}\nassistant\n{i}"} for i, row in enumerate(ROWS)
+    ]
+    with pytest.raises(SkilldeltaError, match=r"5 of 5 recorded texts begin with their own prompt.*what the model said alone"):
+        texts(write(tmp_path / "out.jsonl", wholes))
+    some = [*wholes[:3], *({"question": row["question"], "response": "4"} for row in ROWS[3:])]
+    assert texts(write(tmp_path / "some.jsonl", some))[3:] == ["4", "4"]  # an answer may repeat its question
+
+
+def test_a_program_holds_its_prompt_rightly(tmp_path: Path) -> None:
+    rows = [{"task_id": f"Sum/{n}", "prompt": f"def sum_{n}(numbers):\n", "entry_point": f"sum_{n}"} for n in range(5)]
+    lines = [{**row, "completion": f"{row['prompt']}    return 0\n"} for row in rows]
+    assert texts(write(tmp_path / "out.jsonl", lines), rows) == [line["completion"] for line in lines]
