@@ -14,7 +14,17 @@ from harness.prompts.templates import plain_text
 from harness.types import Request, Response, SkilldeltaError, digest
 
 MAX_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
-TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
+TOO_LONG = (
+    *("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length"),
+    *("available context size", "context size has been exceeded"),  # llama.cpp, the second one with HTTP 500
+    "longer than the model's context length",  # SGLang
+)
+# Where a server refuses what every request has, as OpenAI's reasoning models do: by what it names, the flags that change it.
+WAYS_OUT = {
+    "max_completion_tokens": "--backend-args length_field=max_completion_tokens sends the limit under the name that it takes.",
+    "'temperature'": "--gen-kwargs temperature=1 asks at the temperature that it takes.",
+    "'stop'": "--gen-kwargs stop= asks without stop strings.",
+}
 FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
 EVERY_TOKEN = 1_000_000  # more than any vocabulary: servers disagree on whether 0 or -1 means all of it
 
@@ -90,6 +100,13 @@ def refused(refusal: str) -> Response | None:
     if any(sign in words for sign in TOO_LONG):
         return Response(finish="overlong", error=refusal)
     return Response(finish="error", error=refusal) if any(sign in words for sign in FILTER_SIGNS) else None
+
+
+def way_out(failure: str) -> str:
+    """What to do where a server answers nothing, by why."""
+    is_setting = "support" in failure.lower()
+    flags = " ".join(text for name, text in WAYS_OUT.items() if is_setting and name in failure)
+    return flags or "Look at the server and the settings; the same command goes on from here."
 
 
 def text_response(text: str, choice: ReplyChoice, reply: Reply, request: Request) -> Response:

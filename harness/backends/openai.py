@@ -102,7 +102,7 @@ class OpenAIModel:
     def no_answers(self, count: int, failure: Exception) -> SkilldeltaError:
         return SkilldeltaError(
             f"{self.server.address.label} gave no sound answer, {count} time{'s' * (count != 1)} in a row: {failure}.\n"
-            "All answers so far are stored.  Look at the server and the settings; the same command goes on from here."
+            f"All answers so far are stored.  {server_requests.way_out(str(failure))}"
         )
 
     async def answer_request(self, connection: http.Connection, request: Request) -> Response:
@@ -110,7 +110,7 @@ class OpenAIModel:
         self.meter.begin_request(request)
         try:
             return await (self.loglikelihoods(connection, request) if request.choices else self.generate(connection, request))
-        except http.RequestRefusedError as refusal:
+        except (http.RequestRefusedError, http.UnsoundReplyError) as refusal:  # the second: of HTTP 500, and 200 with an error
             if response := refused(str(refusal)):
                 return response
             raise

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,51 @@ def test_prompts_that_are_all_too_long_are_answers_of_a_sound_server() -> None:
 
     with serve(refuse) as url:
         assert [r.finish for r in ask(url, [Request("a"), Request("b")])] == ["overlong"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": 400, "message": "the request exceeds the available context size, try increasing it"}),
+        (
+            200,
+            {
+                "code": 400,
+                "message": "request (4390 tokens) exceeds the available context size (4096 tokens), try increasing it",
+            },
+        ),
+        (500, {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}),
+        (400, {"code": 400, "message": "The input (61709 tokens) is longer than the model's context length (40960 tokens)."}),
+    ],
+)
+def test_however_a_server_says_that_a_prompt_is_too_long(status: int, error: dict[str, Any]) -> None:
+    with serve(lambda *_: (status, {"error": error})) as url:
+        answers = ask(url, [Request(f"long {i}") for i in range(12)])  # more than end a cell without a sound answer
+    assert [answer.finish for answer in answers] == ["overlong"] * 12
+
+
+@pytest.mark.parametrize(
+    ("field", "message", "way_out", "options", "changes"),
+    [
+        ("max_tokens", "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens'.",
+         "--backend-args length_field=max_completion_tokens", {"length_field": "max_completion_tokens"}, {}),
+        ("temperature", "Unsupported value: 'temperature' does not support 0.0 with this model.",
+         "--gen-kwargs temperature=1", {}, {"temperature": 1.0}),
+        ("stop", "Unsupported parameter: 'stop' is not supported with this model.", "--gen-kwargs stop=", {}, {"stop": ()}),
+    ],
+)  # fmt: skip
+def test_a_setting_that_a_server_refuses_is_told_with_the_flag_that_changes_it(
+    field: str, message: str, way_out: str, options: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        is_refused = content.get(field) not in (None, 1.0)
+        return (400, {"error": {"message": message, "code": "unsupported_value"}}) if is_refused else (200, said("Hi"))
+
+    request = Request("a", stop=("\n\n",))
+    with serve(answer) as url:
+        with pytest.raises(SkilldeltaError, match=re.escape(way_out)):
+            ask(url, [request])
+        assert [r.text for r in ask(url, [replace(request, **changes)], **options)] == ["Hi"]
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
