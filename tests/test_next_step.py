@@ -51,3 +51,18 @@ def test_rescoring_takes_the_flags_that_confine_programs(tmp_path: Path, capsys:
     code, _, err = skilldelta(capsys, "rescore", tmp_path, "--unsafe-local-code", "--sandbox-limits", "cpu_s=5")
     assert "No such option" not in err
     assert code in (0, 4), err
+
+
+def test_recorded_files_of_which_the_shell_makes_paths_are_not_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / f"{name}.jsonl" for name in ("first", "second")]
+    for file in files:
+        file.write_text('{"id": "1", "response": "x"}\n')
+    flags = ["-t", "world_sums", "-o", tmp_path / "r"]
+    code, _, err = skilldelta(capsys, "score", "--recorded", *files, *flags)
+    assert code == 3
+    assert f"{files[1]} would be scored as checkpoints" in err
+    assert "write --recorded before each file" in err
+    code, _, err = skilldelta(capsys, "score", "--recorded", files[0], "--recorded", files[1], *flags)
+    assert "None of the 2 recorded outputs" in err

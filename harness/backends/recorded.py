@@ -81,15 +81,15 @@ def refuse_whole_texts(pairing: Pairing, examples: Sequence[Example], requests: 
 
     A single answer may repeat its question.  Where a prompt begins a program, its solution holds it rightly.
     """
-    held = [
+    wholes = [
         holds_prompt(record, example, request)
         for records, example, request in zip(pairing.outputs, examples, requests, strict=True)
         for record in records[:1]
         if record.response.text and not request.raw and "entry_point" not in example.row
     ]
-    if sum(held) >= max(MIN_WHOLE, WHOLE_SHARE * len(held)):
+    if sum(wholes) >= max(MIN_WHOLE, WHOLE_SHARE * len(wholes)):
         raise SkilldeltaError(
-            f"{sum(held)} of {len(held)} recorded texts begin with their own prompt, which would be scored with the answer: "
+            f"{sum(wholes)} of {len(wholes)} recorded texts begin with their own prompt, which would be scored with them: "
             f"{WAY_OUT} (return_full_text=False of transformers' pipeline; of generate() the tokens behind the prompt)."
         )
 

@@ -173,6 +173,11 @@ def check_combination(
     """Refuses flags that exclude one another, before anything is loaded."""
     if not paths and not recordings:
         raise SkilldeltaError("Nothing to score: name a folder of checkpoints, or --recorded FILES.")
+    if paths and recordings:  # of --recorded *.jsonl the shell makes one flag and many paths
+        raise SkilldeltaError(
+            f"--recorded takes one file or folder, and {', '.join(paths)[:200]} would be scored as checkpoints beside "
+            "it: write --recorded before each file, or name a folder that holds them; score checkpoints by themselves."
+        )
     if check_noise and (sequential.against or recordings):
         raise SkilldeltaError("--check-noise repeats questions to checkpoints: use it without --against and --recorded.")
     if sequential.against and (recordings or not paths):

@@ -88,9 +88,9 @@ def stored_reader(record: CellRecord, settings: EvaluationSettings) -> Reader:
 
 def refuse_other_judge(task: Task, record: CellRecord, judges: Mapping[str, str]) -> None:
     """Raises SkilldeltaError where nobody named the judge that would take the place of the one that graded a cell."""
-    graded_by, judge = record.task.judge, task.judge
-    if task.judged and graded_by and graded_by != judge and not {task.name, ALL} & set(judges):
+    old_judge, judge = record.task.judge, task.judge
+    if task.judged and old_judge and old_judge != judge and not {task.name, ALL} & set(judges):
         raise SkilldeltaError(
-            f"its answers were graded by {graded_by}, and {judge or 'no judge'} would grade them now.\n"
+            f"its answers were graded by {old_judge}, and {judge or 'no judge'} would grade them now.\n"
             f"Name the judge: --judge {task.name}=PLUGIN:WHERE, as `score` was given it."
         )

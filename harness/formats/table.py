@@ -41,10 +41,10 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
     rows = table_rows(file)
     column = next((name for name in MODELS if any(isinstance(row.get(name), str) for row in rows)), "")
     names = [str(row[column]) for row in rows if not is_missing(row.get(column))] if column else []
-    chosen = choose_model(model, names, file.path) if (model and names) or len(set(names)) > 1 else ""
+    generator = choose_model(model, names, file.path) if (model and names) or len(set(names)) > 1 else ""
     for row in rows:
         output = first_value(row, OUTPUTS)
-        if output is None or (chosen and str(row.get(column)) != chosen):
+        if output is None or (generator and str(row.get(column)) != generator):
             continue
         prompt = prompt_text(row)
         present = [name for name in OUTPUTS if not is_missing(row.get(name))]
