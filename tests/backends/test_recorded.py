@@ -407,6 +407,8 @@ def test_texts_that_hold_their_prompts_are_refused_with_the_way_out(before: str,
 
 
 def test_a_program_holds_its_prompt_rightly(tmp_path: Path) -> None:
-    rows = [{"task_id": f"Sum/{n}", "prompt": f"def sum_{n}(numbers):\n", "entry_point": f"sum_{n}"} for n in range(5)]
+    rows: list[Json] = [
+        {"task_id": f"Sum/{n}", "prompt": f"def sum_{n}(numbers):\n", "entry_point": f"sum_{n}"} for n in range(5)
+    ]
     lines = [{**row, "completion": f"{row['prompt']}    return 0\n"} for row in rows]
     assert texts(write(tmp_path / "out.jsonl", lines), rows) == [line["completion"] for line in lines]
