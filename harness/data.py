@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.bounded_files import UnreadableFileError, decode_json, is_lfs_pointer, read_bytes
+from harness.bounded_files import UnreadableFileError, is_lfs_pointer, read_bytes
 from harness.grouping import group_by
+from harness.json_texts import decode_json
 from harness.row_bounds import parse_csv, unpack_gzip
 from harness.task_faults import identify_row, task_errors
 from harness.types import Example, Json, SkilldeltaError, Task, digest

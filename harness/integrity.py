@@ -15,8 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import decode_json, explain_no_file, is_lfs_pointer, link_target, open_bytes, read_json
+from harness.bounded_files import explain_no_file, is_lfs_pointer, link_target, open_bytes, read_json
 from harness.folder_entries import list_entries
+from harness.json_texts import decode_json
 from harness.visible_text import printable
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import jsonlines
 
-from harness.bounded_files import decode_json
+from harness.json_texts import decode_json
 from harness.visible_text import show_controls
 
 InvalidLineError = jsonlines.InvalidLineError

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import MAX_DEPTH, read_bytes
+from harness.bounded_files import read_bytes
+from harness.json_texts import MAX_DEPTH
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
 

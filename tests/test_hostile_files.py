@@ -14,11 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness import bounded_files
+from harness import json_texts
 from harness.atomic_files import write_json
-from harness.bounded_files import MAX_DEPTH, UnreadableFileError, decode_json, read_bytes, read_stored_json
+from harness.bounded_files import UnreadableFileError, read_bytes, read_stored_json
 from harness.cli import main
 from harness.comparison.load import load_results
+from harness.json_texts import MAX_DEPTH, decode_json
 from harness.sample_lines import are_plain, is_plain, sample_from_json, sample_to_json
 from harness.store import Results
 from harness.system_errors import explain_system_error
@@ -189,7 +190,7 @@ def test_a_disk_that_fails_while_samples_are_read_is_named(tmp_path: Path) -> No
 
 
 def test_json_of_more_brackets_than_memory_holds_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_files, "MAX_OPENINGS", 1000)
+    monkeypatch.setattr(json_texts, "MAX_OPENINGS", 1000)
     assert len(decode_json("[" + "[]," * 998 + "[]]")) == 999
     with pytest.raises(ValueError, match="more than 1,000 brackets"):
         decode_json("[" + "[]," * 999 + "[]]")

@@ -19,6 +19,7 @@ ROOMS = [
     "harness/rust_panics.py",
     "harness/bounded_work.py",
     "harness/visible_text.py",
+    "harness/json_texts.py",
     "harness/library_messages.py",
     "harness/shares.py",
     "harness/wrong_values.py",

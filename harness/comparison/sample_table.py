@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.bounded_files import read_bytes, refuse_constant
+from harness.bounded_files import read_bytes
+from harness.json_texts import refuse_constant
 from harness.sample_lines import are_plain, sample_to_json
 from harness.statistics.pass_at_k import pass_at
 from harness.types import SkilldeltaError

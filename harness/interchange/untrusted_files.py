@@ -12,9 +12,10 @@ from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
-from harness import bounded_files, data
+from harness import data
 from harness.bounded_files import explain_no_file
 from harness.json_lines import InvalidLineError, read_lines
+from harness.json_texts import decode_json
 from harness.row_bounds import MAX_LINE, MAX_PACKED_LINES, MAX_PLAIN, MAX_PLAIN_LINES, UNPACK_IT, most_unpacked
 from harness.types import Json, SkilldeltaError
 
@@ -178,7 +179,7 @@ def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 def parse_json(text: bytes, where: str) -> Any:
     """The JSON value in `text`."""
     try:
-        return bounded_files.decode_json(text.decode("utf-8-sig"), allows_nan=True)
+        return decode_json(text.decode("utf-8-sig"), allows_nan=True)
     except ValueError as error:
         raise SkilldeltaError(f"{where} is not JSON ({str(error)[:120]}): is the file whole?") from error
 

@@ -17,7 +17,7 @@ SENTENCE_WORDS, CLAUSE_WORDS = 13, 4  # a text of so many words is a sentence; s
 
 def decode_text(text: str) -> Any:
     """The value that a text is the JSON of, be it NaN.  ValueError where it is none, or nested too deeply."""
-    from harness.bounded_files import decode_json  # here, because most rows hold none
+    from harness.json_texts import decode_json  # here, because most rows hold none
 
     return decode_json(text, allows_nan=True)
 
