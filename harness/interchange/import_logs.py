@@ -171,7 +171,12 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
             old_content = encode_lines(map(sample_to_json, cell.samples()))
         if old_content == content and before.identity() == record.identity():
             return "already"
-        raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
+        other = before.fingerprint.get("imported")
+        whose = "another log of that model" if other == log.model else f"{other!r}, and this log is of {log.model!r}"
+        raise SkilldeltaError(
+            f"{cell.folder} holds this task of {name} already, from {whose}: the two are not the same.  Leave one out, or "
+            "import one alone, under a --name of its own."
+        )
     add_checkpoint(log.model, program_name(log.task.name), name, results, options)
     drop_failures(log, name, results)
     results.keep(log.task.name, (Example(row) for row in log.rows.values()))
