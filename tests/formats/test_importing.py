@@ -22,7 +22,8 @@ from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
 from harness.evaluation.outcome import Outcome
 from harness.interchange import untrusted_files
-from harness.interchange.import_logs import ImportOptions, import_logs, shorten_model
+from harness.interchange.import_logs import import_logs, shorten_model
+from harness.interchange.import_options import ImportOptions
 from harness.interchange.parquet import read_parquet
 from harness.store import Results
 from harness.types import Sample, SkilldeltaError
@@ -465,9 +466,23 @@ def test_a_second_log_is_refused_with_what_it_is_and_a_way_that_works(tmp_path: 
     for place, model, value in (("x", "/x/dpo", 1.0), ("again", "/x/dpo", 0.0), ("y", "/y/dpo", 0.0)):
         write(tmp_path / place, "sums", [line(0, {"acc": value})], {"acc,none": value}, model_name=model)
     whys = {place: brought(tmp_path / place, to=tmp_path / "r")[0].why for place in ("x", "again", "y")}
-    assert "from another log of that model: the two are not the same" in whys["again"]
+    assert "and not the same: it is from another log of that model." in whys["again"]
     assert "from '/x/dpo', and this log is of '/y/dpo'" in whys["y"]
     assert "under a --name of its own" in whys["y"]
     for place in ("again", "y"):
         assert [o.state for o in brought(tmp_path / place, to=tmp_path / "r", name=place)] == ["done"]
     assert compare(tmp_path / "r", "dpo").row("again", "task", "lm-eval:sums").score == 0
+
+
+def test_a_skill_may_be_named_later_and_stays(tmp_path: Path) -> None:
+    logs = write(tmp_path / "m", "sums", [line(0, {"acc": 1.0}), line(1, {"acc": 0.0})], {"acc,none": 0.5})
+    states = [brought(logs, to=tmp_path / "r", skills=skills)[0].state
+              for skills in ({}, {"sums": "reasoning"}, {"lm-eval:sums": "reasoning"}, {})]  # fmt: skip
+    assert states == ["done", "done", "already", "already"]
+    assert [cell.task.skill for _, cell, _ in Results(tmp_path / "r").cells()] == ["reasoning"]
+
+
+def test_a_skill_of_a_task_that_did_not_come_in_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logs = write(tmp_path / "m", "sums", [line(0, {"acc": 1.0})], {"acc,none": 1.0})
+    brought(logs, to=tmp_path / "r", skills={"sumz": "reasoning", "sums": "coding"})
+    assert caplog.messages == ["--skill sumz: no task of that name came in; there are: lm-eval:sums, sums."]
