@@ -33,10 +33,11 @@ def holds_outputs(file: UntrustedFile) -> bool:
 
 
 def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
-    """The outputs of all rows, or of those whose column `generator` names the model."""
+    """The outputs of all rows, or of those whose column `generator` names the model; with several it must be named."""
     rows = table_rows(file)
     generators = [str(row["generator"]) for row in rows if "generator" in row]
-    generator = choose_model(model, generators, file.path) if generators and model else ""
+    several = len(set(generators)) > 1  # their answers would pass for draws of one model
+    generator = choose_model(model, generators, file.path) if generators and (model or several) else ""
     for row in rows:
         output = first_value(row, OUTPUTS)
         if output is None or (generator and row.get("generator") != generator):
