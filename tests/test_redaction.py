@@ -13,7 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from harness.backends import vllm
-from harness.interchange.import_logs import ImportOptions, import_logs
+from harness.interchange.import_logs import import_logs
+from harness.interchange.import_options import ImportOptions
 from harness.redaction import MASK, Redactor, redact_settings
 from harness.store import Results
 from harness.vllm_engine import VllmOptions

@@ -27,11 +27,12 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Other harnesses' logs, with the scores that they gave, as results to compare."""
-    from harness.interchange import import_logs
+    from harness.interchange.import_logs import import_logs
+    from harness.interchange.import_options import ImportOptions
     from harness.store import Results
 
-    choices = import_logs.ImportOptions(from_, name, dict(pair(s) for s in skill or ()))
-    print_outcomes(import_logs.import_logs(files, Results.make(output), choices), output, as_json, PlainProgress())
+    choices = ImportOptions(from_, name, dict(pair(s) for s in skill or ()))
+    print_outcomes(import_logs(files, Results.make(output), choices), output, as_json, PlainProgress())
 
 
 def export(

@@ -44,6 +44,7 @@ class ChangeEstimate:
     noise: float | None = None  # share of items whose score changes when they are answered again
     is_mcnemar: bool = False  # the p-value is exact McNemar's, otherwise that of sign flips
     graded: GradedChange | None = None  # where a judge with measured errors graded
+    missing_share: float = 0.0  # as in Difference
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def estimate_change(pair: TaskDifference, rows: RowSums, sums: NullSums, level: 
     flips = (losses, gains)
     return ChangeEstimate(
         component, p_value, pair.detectable(level), delta.n, pair.missing, flips, pair.noise, delta.is_plain,
-        pair.graded_change(level),
+        pair.graded_change(level), pair.missing / max(delta.n + pair.missing, 1),
     )  # fmt: skip
 
 
@@ -225,7 +226,9 @@ def mean_change(
         of_grades = weighted_means.weighted_difference(parts, weights, share_rows)
         is_decidable = all(math.isfinite(m.graded.detectable) for m in members if m.graded)
         graded = GradedChange(of_grades.interval, detectable_mean(of_grades, level) if is_decidable else math.inf)
-    return ChangeEstimate(component, component.test(), detectable, pairs, missing, graded=graded)
+    # A large task has the most items, and no more weight than a small one: counts alone would hide what the small one lacks.
+    lacking = float(np.dot(weights, [m.missing_share for m in members]))
+    return ChangeEstimate(component, component.test(), detectable, pairs, missing, graded=graded, missing_share=lacking)
 
 
 def detectable_mean(component: Component, level: float) -> float:

@@ -212,13 +212,14 @@ def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits:
     confidence, max_unscored = limits
     if row is None or row.difference is None:
         return RuleResult(level, name, rule, None, "inconclusive", "some of its tasks are not scored")
-    difference, total = row.difference, row.n + row.unscored
+    difference, total, why = row.difference, row.n + row.unscored, describe_reach(row.difference)
     answer: GateAnswer = "inconclusive"
-    why = describe_reach(difference)
     if row.unscored and 100 * row.unscored > max_unscored * total:
         why = f"{row.unscored} of {total} samples have no score"
-    elif 100 * difference.missing > max_unscored * (items := difference.pairs + difference.missing):
-        why = f"of {items} items, {difference.missing} without a score on one side"
+    elif 100 * difference.missing_share > max_unscored:
+        items, share = difference.pairs + difference.missing, difference.missing_share
+        weight = "" if math.isclose(share * items, difference.missing) else f", {100 * share:.0f} % of the weight"
+        why = f"of {items} items, {difference.missing} without a score on one side{weight}"
     # The adjusted p-value must agree, so that equal checkpoints fail a gate of many rules in 5 % of cases at most.
     elif difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
         answer, why = "regression", f"a drop of more than {rule.max_drop:g} points is proven"

@@ -22,6 +22,7 @@ def metric_rows(rows: Iterable[Row], tests: int) -> dict[str, Row]:
             difference = replace(
                 row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
                 mde=math.nan if m.mde is None else m.mde, pairs=m.pairs, missing=m.missing, flips=None,
+                missing_share=m.missing / max(m.pairs + m.missing, 1),
             )  # fmt: skip
             name, hint = f"{row.name}/{m.name}", ", lower is better" if m.lower_is_better else ""
             rows_by_name[name] = replace(row, name=name + hint, n=m.pairs, unscored=0, difference=difference)

@@ -121,7 +121,9 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
     old_rows, new_rows = panel.matching_rows(columns)
     old, new = rows_of_metric(metric, panel.baseline).subset(old_rows), rows_of_metric(metric, columns).subset(new_rows)
     both = old.counts & new.counts
-    missing = int(np.sum(old.in_group & ~both))
+    members = [int(rows_of_metric(metric, table).in_group.sum()) for table in (panel.baseline, columns)]
+    # Of matched samples those without a value on one side, and every sample without a partner: one that was not asked yet.
+    missing = int(np.sum(old.in_group & ~both)) + sum(members) - int(old.in_group.sum()) - int(new.in_group.sum())
     old, new, cluster = old.subset(both), new.subset(both), panel.design.cluster[old_rows][both]
     design = replace(panel.design, cluster=cluster, group=panel.design.group[old_rows][both])
     decisions = old.f1_scores(design), new.f1_scores(design)

@@ -25,6 +25,7 @@ from harness.types import SkilldeltaError
 if TYPE_CHECKING:
     from harness.comparison.result import Level
     from harness.records import CheckpointRecord
+    from harness.store import SampleKey
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class RecipeTask:
     """Checkpoints on one task.
 
     `values` [checkpoints, items]: pseudo-values, whose means are the scores.  `samples` [checkpoints, samples]: the scores.
+    `gaps`: how many samples some checkpoint has no score for, which do not count.
     """
 
     values: Floats
     items: TaskItems
     samples: Floats
+    gaps: int = 0
 
     def items_between(self, old: int) -> TaskItems:
         """The items of the difference between the first `old` checkpoints and the others."""
@@ -48,7 +51,8 @@ class RecipeTask:
 class RecipeRow:
     """The difference of two recipes on one task, one skill, or on average.  Units of `contrast`: 0..1.
 
-    `left_out`: the tasks that take no part in any row, each with the reason; their skills and the average have no row either.
+    `left_out`: the tasks that take no part in any row, each with the reason (their skills and the average have no row either),
+    and of the others how many samples do not count.
     """
 
     level: Level
@@ -126,14 +130,23 @@ def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, RecipeTask]
             yield f"{task} is left out: {', '.join(absent)} have no samples of it."
         elif task in tasks and not len(tasks[task].items.design.cluster):
             yield f"{task} is left out: no item has a score of all checkpoints."
+        elif task in tasks and (gaps := tasks[task].gaps):
+            count = gaps + tasks[task].samples.shape[1]
+            yield f"{task}: of {count} samples, {gaps} without a score of some checkpoint do not count."
 
 
 def task_scores(stored_results: LoadedResults, task: str, names: Sequence[str], numbers: Ints) -> RecipeTask:
     """The checkpoints on the items that all of them have a score for; `numbers`: of the rows of the baseline's clusters."""
     first = stored_results.cells[names[0], task].columns()
     panel = TaskPanel(stored_results.cells[names[0], task].record, first)
-    tables = (first if name == names[0] else stored_results.cells[name, task].columns() for name in names)
-    return align_scores(panel, [scores_along(panel, table) for table in tables], numbers)
+    strangers: set[SampleKey] = set()  # samples that the first checkpoint lacks
+    rows = []
+    for name in names:  # one at a time: the samples of all checkpoints may not fit in memory
+        table = first if name == names[0] else stored_results.cells[name, task].columns()
+        strangers |= {key for key in table.keys if key not in panel.row_of_key}
+        rows.append(scores_along(panel, table))
+    scores = align_scores(panel, rows, numbers)
+    return replace(scores, gaps=scores.gaps + len(strangers))
 
 
 def align_scores(panel: TaskPanel, rows: Sequence[Floats], numbers: Ints) -> RecipeTask:
@@ -141,7 +154,8 @@ def align_scores(panel: TaskPanel, rows: Sequence[Floats], numbers: Ints) -> Rec
     scores = np.stack(rows)
     values, design = pseudo_values(panel.design, scores)
     samples = scores[:, ~np.isnan(scores).any(axis=0)]
-    return RecipeTask(values, TaskItems(design, numbers[np.unique(design.cluster)]), samples)
+    gaps = scores.shape[1] - samples.shape[1]
+    return RecipeTask(values, TaskItems(design, numbers[np.unique(design.cluster)]), samples, gaps)
 
 
 def scores_along(panel: TaskPanel, columns: SampleTable) -> Floats:

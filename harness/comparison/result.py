@@ -70,6 +70,7 @@ class Difference:
     missing: int = 0  # samples of one side without a partner, or without a score on one side
     noise: float | None = None  # % of items whose score changes when they are answered again; None: not measured
     graded_mde: float | None = None  # mde of a judge's grades, whose errors stretch `mde`; None where none are measured
+    missing_share: float = 0.0  # 0..1: of the items; in a mean, of what these weigh in it
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class MetricValue:
 
 LATER = ("holdout", "suite")  # settings that older versions have not: comparison.json tells of them where they are set
 SPARSE = "graded_mde"  # left out where it is None: older versions have it not
-APART = ("difference", "metrics", "termination")  # fields of a Row that flat() does not take as they are
+APART = ("difference", "metrics", "termination", "missing_share")  # that flat() does not take as they are
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ class Row:
         """The row as the JSON object of comparison.json: the score's fields and the difference's, all at one level."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in APART}
         row |= {"health": dict(self.health), "reasons": dict(self.reasons), "metrics": [*map(dataclasses.asdict, self.metrics)]}
-        nothing = dict.fromkeys(f.name for f in dataclasses.fields(Difference))
-        row |= dataclasses.asdict(self.difference) if self.difference else nothing
+        change = dataclasses.asdict(self.difference) if self.difference else {}
+        row |= {f.name: change.get(f.name) for f in dataclasses.fields(Difference) if f.name not in APART}
         return {name: value for name, value in row.items() if name != SPARSE or value is not None}
 
 

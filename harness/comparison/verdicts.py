@@ -75,7 +75,7 @@ def make_difference(change: ChangeEstimate, p_adjusted: float, settings: Compari
         delta=delta, delta_low=low, delta_high=high, p=p_value.p, p_error=p_value.error, p_adjusted=p_adjusted,
         verdict=rule.verdict(delta, (low, high), p_adjusted),
         mde=POINTS * change.detectable, noise=None if change.noise is None else POINTS * change.noise,
-        graded_mde=None if change.graded is None else POINTS * change.graded.detectable,
+        graded_mde=None if change.graded is None else POINTS * change.graded.detectable, missing_share=change.missing_share,
     )  # fmt: skip
 
 

@@ -42,26 +42,29 @@ class StepVerdict:
     answers: int
     is_sure: bool = True
     unscored: int = 0  # items that lack a score on one side
+    lacks_scores: bool = False  # whether these are too many for the others to decide
 
 
 @dataclass
 class Tally:
     """Differences from the baseline so far: their sums [tasks], and the numbers of items with and without one."""
 
+    shares: Floats  # [tasks]: what each weighs
     sums: Floats
     scored: Ints  # [tasks]
-    unscored: int = 0
+    unscored: Ints  # [tasks]
 
     def add(self, tasks: Ints, changes: Floats) -> None:
         """Takes the items of a round: their tasks and differences [items], NaN where there is no score on one side."""
         self.sums += np.bincount(tasks, weights=np.nan_to_num(changes), minlength=len(self.sums))
         self.scored += np.bincount(tasks[~np.isnan(changes)], minlength=len(self.scored))
-        self.unscored += int(np.isnan(changes).sum())
+        self.unscored += np.bincount(tasks[np.isnan(changes)], minlength=len(self.unscored))
 
     @property
     def lacks_scores(self) -> bool:
-        """Whether so many items have no difference that the others decide nothing."""
-        return self.unscored > MAX_UNSCORED * (self.unscored + int(self.scored.sum()))
+        """Whether so many items, by what they weigh, have no difference that the others decide nothing."""
+        gaps = self.unscored / np.maximum(self.unscored + self.scored, 1)
+        return float(np.dot(self.shares, gaps)) > MAX_UNSCORED * float(self.shares.sum())
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ class Search:
         course = self.course
         entrant.recall(course, self.results, self.settings)
         test = FallTest(self.options.drop / POINTS / float(course.shares.sum()), ALPHA / self.tests)
-        tally = Tally(np.zeros(len(course.shares)), np.zeros(len(course.shares), np.int64))
+        count = len(course.shares)
+        tally = Tally(course.shares, np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.int64))
         for span in course.blocks():
             for each in (self.baseline, entrant):
                 each.ask(course, span, self.results, self.settings)
@@ -164,12 +168,12 @@ class Search:
         entrant.close(course)
         entrant.release()
         if not tally.scored.any():
-            raise SkilldeltaError(f"none of {tally.unscored} items has a score on both sides.")
+            raise SkilldeltaError(f"none of {tally.unscored.sum()} items has a score on both sides.")
         delta = POINTS * float(np.sum(course.shares * tally.sums / np.maximum(tally.scored, 1)))
         guess: FallState = "fallen" if delta < -self.options.drop / 2 else "whole"
         checkpoint, answers = entrant.model.checkpoint, int(course.question_counts[span[1]])
-        is_sure, unscored = test.verdict is not None and not tally.lacks_scores, tally.unscored
-        return StepVerdict(checkpoint.name, checkpoint.step, test.verdict or guess, delta, answers, is_sure, unscored)
+        gaps, is_sure = (int(tally.unscored.sum()), tally.lacks_scores), test.verdict is not None and not tally.lacks_scores
+        return StepVerdict(checkpoint.name, checkpoint.step, test.verdict or guess, delta, answers, is_sure, *gaps)
 
 
 def bisect_run(
@@ -236,7 +240,7 @@ def describe_bisection(search: Search, bracket: tuple[int, int] | None, notes: S
     silent = [
         f"{v.name}: of {v.answers} answers, {v.unscored} without a score there or at the baseline; too many for a sure verdict."
         for v in verdicts
-        if v.unscored > MAX_UNSCORED * v.answers
+        if v.lacks_scores
     ]
     return Bisection(
         search.baseline.name, names[low] if low >= 0 else "", names[high] if bracket else "", tuple(verdicts),

@@ -143,6 +143,13 @@ def refuse_failed_baseline(baseline: Entrant) -> None:
         raise SkilldeltaError(f"The baseline {baseline.name} failed: {baseline.failure}")
 
 
+def unscored_share(entrant: Entrant, course: Course) -> float:
+    """The share of its answers without a score (0..1), by what their tasks weigh: a large task hides no small one's."""
+    asked = [(part.share, entrant.contestants[part.task.name].scores.values()) for part in course.parts]
+    gaps = [(share, sum(value is None for value in scores) / len(scores)) for share, scores in asked if scores]
+    return sum(share * gap for share, gap in gaps) / (sum(share for share, _ in gaps) or 1.0)
+
+
 def run_rounds(race: Race, course: Course, entrants: Sequence[Entrant], span: tuple[int, int]) -> None:
     """Feeds rounds that were asked to the race, without those that failed."""
     race.is_alive &= np.array([not e.failure for e in entrants])
@@ -160,7 +167,7 @@ def describe_choice(race: Race, course: Course, entrants: Sequence[Entrant], not
         state = "best" if place == best else "equal" if race.is_alive[place] else "failed" if entrant.failure else "beaten"
         lead = float(race.lead_when_left[place] * POINTS) if state == "beaten" else float(leads[best, place])
         standings.append(Standing(entrant.name, state, lead, entrant.questions, entrant.unscored, entrant.failure))
-    silent = [s.name for s in standings if s.state != "failed" and s.unscored > MAX_UNSCORED * s.answers]
+    silent = [e.name for e in entrants if not e.failure and unscored_share(e, course) > MAX_UNSCORED]
     warning = (
         [f"More than 5 % of the answers of {', '.join(silent)} have no score: they count as no difference."] if silent else []
     )

@@ -6,6 +6,7 @@ alone.  Values are points of 0 to 100.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -17,12 +18,21 @@ import yaml
 from harness.atomic_files import folder_name, write_bytes
 from harness.interchange.benchmarks import find_hub_dataset
 from harness.interchange.export_results import POINTS, ExportedCell, group_by_checkpoint
+from harness.visible_text import printable
+
+LOG = logging.getLogger("skilldelta")
 
 
 def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
     """A folder for each checkpoint, to be copied into its repository."""
     paths = []
-    for name, own_cells in group_by_checkpoint(cells).items():
+    for name, of_checkpoint in group_by_checkpoint(cells).items():
+        own_cells = [cell for cell in of_checkpoint if cell.measures[0].n]
+        if silent := [cell.name for cell in of_checkpoint if not cell.measures[0].n]:
+            names = printable(", ".join(silent))
+            LOG.warning("%s: no sample of %s has a score, so that there is nothing to publish.", printable(name), names)
+        if not own_cells:
+            continue
         place = folder / folder_name(name)
         for cell in own_cells:
             if dataset := find_hub_dataset(task_id(cell)):

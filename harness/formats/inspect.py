@@ -65,7 +65,8 @@ def make_task_log(header: Json, contents: Iterable[Any], where: str) -> Imported
     task = replace(task, pass_at=find_pass_at(header, headline))
     inputs = describe_inputs(final_samples, {s.example: s.request for s in final_samples}, describe_settings(header))
     backend, source = describe_provider(settings, provider), {"task": name, "filter": headline, "metric": headline}
-    return ImportedLog(model, task, inputs, backend, final_samples, rows.by_id, describe_end(header), source)
+    note = "; ".join(filter(None, (describe_end(header), describe_reducers(header, headline, final_samples))))
+    return ImportedLog(model, task, inputs, backend, final_samples, rows.by_id, note, source)
 
 
 def parse_model(settings: Json, where: str) -> tuple[str, str]:
@@ -174,13 +175,25 @@ def find_headline(header: Json, scorers: Sequence[str], samples: Sequence[Logged
     return next((s for s in sorted(single, key=lambda scorer: scorer != headline) if may_give_scores(s, samples)), "")
 
 
+def list_reducers(header: Json, headline: str) -> list[str]:
+    """How inspect made one value of a sample's epochs, by its names for it; [] where the log does not say."""
+    scores = (header.get("results") or {}).get("scores") or ()
+    return [str(s["reducer"]) for s in scores if isinstance(s, dict) and s.get("name") == headline and s.get("reducer")]
+
+
 def find_pass_at(header: Json, headline: str) -> int:
     """k, where the log's epochs are reduced to pass@k; else 0."""
-    for score in (header.get("results") or {}).get("scores") or ():
-        reducer = str(score.get("reducer") or "")
-        if score.get("name") == headline and reducer.startswith("pass_at_") and reducer[8:].isdigit():
-            return int(reducer[8:])
-    return 0
+    reducers = list_reducers(header, headline)
+    return next((int(r[8:]) for r in reducers if r.startswith("pass_at_") and r[8:].isdigit()), 0)
+
+
+def describe_reducers(header: Json, headline: str, samples: Sequence[Sample]) -> str:
+    """Says that the score is no figure of inspect's, where that is the best epoch, the median, the most frequent value ..."""
+    reducers = list_reducers(header, headline)
+    has_epochs = any(sample.draw for sample in samples)
+    if not has_epochs or not reducers or "mean" in reducers or find_pass_at(header, headline):
+        return ""
+    return f"inspect reduces epochs by {', '.join(reducers)}: its figure is another, the score here is the mean over epochs"
 
 
 def describe_settings(header: Json) -> dict[str, Any]:

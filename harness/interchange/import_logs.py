@@ -6,8 +6,8 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -16,6 +16,7 @@ from harness import json_values, registry
 from harness.atomic_files import sole_writer, write_bytes
 from harness.evaluation.outcome import Outcome
 from harness.evaluation.result_names import check_name
+from harness.interchange.import_options import ImportOptions, task_names
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, require_file
 from harness.json_lines import encode_lines
@@ -44,30 +45,24 @@ NAMED_STEP = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class ImportOptions:
-    """`format`: of all the files, or "auto" to recognise each; `name`: of the only model; `skills`: by task."""
-
-    format: str = "auto"
-    name: str = ""
-    skills: Mapping[str, str] = field(default_factory=dict)
-
-
 def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions | None = None) -> list[Outcome]:
     """Stores every log in the files (or in all files of a folder) as a cell: completely, or not at all, with the reason."""
     options = options or ImportOptions()
-    outcomes = []
+    outcomes, names = [], dict[str, None]()
     runs, unread = group_files(paths, options.format)
     for plugin, files in runs:
         start = time.monotonic()
         try:
             for log in plugin.read_scores(files):
                 outcomes.append(store_outcome(log, results, options, start))
+                names |= dict.fromkeys(task_names(log))
                 start = time.monotonic()
         except Exception as error:  # noqa: BLE001  a log of unknown origin may hold anything: the other logs go on
             surprise = f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
             why = str(error) if isinstance(error, SkilldeltaError) else explain_system_error(error) or surprise
             outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=why))
+    for sentence in options.describe_unused(names):
+        LOG.warning(printable(sentence))
     return outcomes + [Outcome(file.name, "unknown format", "failed", why=file.problem) for file in unread]
 
 
@@ -153,12 +148,11 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
 
     Raises SkilldeltaError where the results hold something else for this task of this checkpoint.
     """
-    logged_task = str(log.source.get("task") or log.task.name)  # by its program's own name
-    skill = options.skills.get(log.task.name) or options.skills.get(logged_task) or log.task.skill or logged_task
+    named_skill, logged_task = options.named_skill(log), task_names(log)[-1]
     if len({sample.key for sample in log.samples}) < len(log.samples):
         raise SkilldeltaError("two of its samples are of one example and draw: is one log there twice?")
     fingerprint = {"imported": log.model}
-    task = replace(log.task, skill=skill)
+    task = replace(log.task, skill=named_skill or log.task.skill or logged_task)
     inputs = replace(log.inputs, settings=redact_settings(log.inputs.settings))  # logs keep the keys of their command lines
     record = CellRecord(task=task, inputs=inputs, backend=redact_settings(log.backend), fingerprint=fingerprint)
     record = CellRecord.from_json(json_values.storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
@@ -169,9 +163,19 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
         # Written anew for the comparison: earlier versions stored samples under other keys.
         with sole_writer(cell.samples_file, cell.record_file):
             old_content = encode_lines(map(sample_to_json, cell.samples()))
-        if old_content == content and before.identity() == record.identity():
-            return "already"
-        raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
+        # A skill is the user's word for a task, and no fact of the log: it may be named later.
+        old, new = (replace(r, task=replace(r.task, skill=named_skill or before.task.skill)) for r in (before, record))
+        if old_content == content and old.identity() == new.identity():
+            if old == before:
+                return "already"
+            cell.write_record(old)
+            return "done"
+        other = before.fingerprint.get("imported")
+        whose = "another log of that model" if other == log.model else f"{other!r}, and this log is of {log.model!r}"
+        raise SkilldeltaError(
+            f"{cell.folder} holds this task of {name} already, and not the same: it is from {whose}.  Leave one out, or import "
+            "one alone, under a --name of its own."
+        )
     add_checkpoint(log.model, program_name(log.task.name), name, results, options)
     drop_failures(log, name, results)
     results.keep(log.task.name, (Example(row) for row in log.rows.values()))
@@ -212,12 +216,13 @@ def store_failure(log: RefusedLog, name: str, results: Results, options: ImportO
     for text in (name, log.task):
         check_name(text)
     cell = results.cell(name, log.task)
-    if cell.record():
+    before = cell.record()
+    if before and before.state not in WITHOUT_SAMPLES:
         return  # what is stored already stays
     add_checkpoint(log.model, program_name(log.task), name, results, options)
     task = describe_task(log.task, UNKNOWN, f"imported, {log.task}")
-    logged_task = log.task.partition(":")[2]
-    skill = options.skills.get(log.task) or options.skills.get(logged_task) or task.skill or logged_task
+    logged_task = task_names(log)[-1]
+    skill = options.named_skill(log) or (before.task.skill if before else "") or task.skill or logged_task
     source = {"task": logged_task, "filter": "", "metric": ""}
     fingerprint = {"imported": log.model}
     state = WITHOUT_SAMPLES[not log.is_missing]

@@ -159,7 +159,12 @@ def test_a_file_of_several_models_asks_which(tmp_path: Path) -> None:
 
 def test_a_table_of_several_generators_gives_the_one_named(tmp_path: Path) -> None:
     lines = [{"instruction": row["question"], "output": g, "generator": g} for row in ROWS for g in ("small", "big")]
-    assert texts(write(tmp_path / "out.jsonl", lines), model="big") == ["big"] * 5
+    file = write(tmp_path / "out.jsonl", lines)
+    assert texts(file, model="big") == ["big"] * 5
+    with pytest.raises(SkilldeltaError, match=r"2 models; choose one with model=NAME\. There are: small, big"):
+        texts(file)  # both would pass for draws of one model
+    alone = [{name: value for name, value in line.items() if name != "generator"} for line in lines[::2]]
+    assert texts(write(tmp_path / "alone.jsonl", [*alone[:4], lines[8]])) == ["small"] * 5
 
 
 def sample(doc_id: int, **changes: Any) -> dict[str, Any]:

@@ -250,3 +250,28 @@ def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.Captu
         assert end.value.code == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["asked_again"], row["scores_changed"]) == (6, 0)
+
+
+def test_a_large_task_hides_no_items_that_a_small_one_of_its_skill_lacks(tmp_path: Path) -> None:
+    """Both tasks weigh the same in the skill: 60 of 100 missing items of one are 30 % of it, and 1.5 % of all items."""
+    for name in ("sft", "dpo"):
+        store_scores(tmp_path, name, "large", [1.0, 0.0] * 1950, "reasoning")
+    store_scores(tmp_path, "sft", "small", [1.0] * 100, "reasoning")
+    store_scores(tmp_path, "dpo", "small", [1.0] * 40 + [None] * 60, "reasoning")
+    result = gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy(default=gate.Rule(max_drop=20)))
+    assert result.answer == "inconclusive"
+    assert result.rule_results[0].why == "of 4000 items, 60 without a score on one side, 30 % of the weight"
+    tolerant = gate.Policy(default=gate.Rule(max_drop=20), max_unscored=31)
+    assert gate.gate(harness.compare(tmp_path, "sft"), "dpo", tolerant).answer == "pass"
+
+
+@pytest.mark.parametrize("shorter", ["sft", "dpo"])
+def test_items_that_one_side_was_not_asked_yet_are_missing_of_a_metric_too(tmp_path: Path, shorter: str) -> None:
+    """An interrupted run: of 100 items it has 40, all of them safe; nobody knows of the others."""
+    facts = about("xstest", "safety", task={"metrics": [{"name": "unsafe", "part": "unsafe", "lower_is_better": True}]})
+    for name in ("sft", "dpo"):
+        count = 40 if name == shorter else 100
+        store(tmp_path, name, facts, [sample(i, 1.0, parts={"unsafe": 0.0}) for i in range(count)])
+    policy = gate.Policy(default=None, metrics={"xstest/unsafe": gate.Rule(max_drop=20)})
+    result = gate.gate(harness.compare(tmp_path, "sft"), "dpo", policy)
+    assert (result.answer, result.rule_results[0].why) == ("inconclusive", "of 100 items, 60 without a score on one side")

@@ -100,3 +100,12 @@ def test_the_mean_of_two_readings_of_the_same_rows_is_as_uncertain_as_one_of_the
     contrasts = {row.name: row.contrast for row in rows}
     assert contrasts["truth"].from_items == pytest.approx(contrasts["mc1"].from_items)
     assert contrasts["truth"].interval.low == pytest.approx(contrasts["mc1"].interval.low)
+
+
+@pytest.mark.parametrize("shorter", ["a", "b"])
+def test_samples_that_do_not_count_are_counted(tmp_path: Path, shorter: str) -> None:
+    longer = "b" if shorter == "a" else "a"
+    store_scores(tmp_path, longer, "gsm8k", [1.0] * 50)
+    store_scores(tmp_path, shorter, "gsm8k", [1.0] * 20 + [None] * 10)  # 20 were not asked
+    (row, *_) = recipes.compare_recipes([tmp_path], {"dpo": ["a"], "ppo": ["b"]})
+    assert row.left_out == ("gsm8k: of 50 samples, 30 without a score of some checkpoint do not count.",)

@@ -19,7 +19,7 @@ from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
 from harness.store import Results
 from harness.types import Checkpoint, Example, Request, Response, Score, SkilldeltaError, Task
-from tests.evaluation.test_choose import mute, mute_on_half, right_on
+from tests.evaluation.test_choose import mute, mute_on_half, mute_on_small, right_on, small_task
 from tests.support import tiny, toys
 
 
@@ -188,3 +188,13 @@ def test_answers_without_a_score_do_not_rule_a_drop_out(tmp_path: Path, side: in
     assert abs(verdict.delta) < 1e-9
     assert any("too many for a sure verdict" in line for line in end.notes)
     assert "is ruled out" not in describe_fall(end, "reasoning")
+
+
+def test_a_large_task_does_not_hide_a_small_one_without_scores(tmp_path: Path) -> None:
+    """Both tasks are half of the skill: 30 items without a score of one are half of it, and 3 % of all items."""
+    first, step = run_of([0.8])
+    silent = LazyModel(step.checkpoint, lambda _: toys.model(mute_on_small(right_on(0.8))))
+    end = bisect_run([first, silent], [toys.adding(970), small_task(30)], Results.make(tmp_path), EvaluationSettings())
+    (verdict,) = end.verdicts
+    assert (verdict.unscored, verdict.is_sure, verdict.lacks_scores) == (30, False, True)
+    assert any("too many for a sure verdict" in line for line in end.notes)

@@ -274,3 +274,20 @@ def test_before_a_race_those_are_named_that_cannot_be_loaded(tmp_path: Path, cap
     first, second = capsys.readouterr().err.splitlines()
     assert first == "b, c cannot be scored: no tokenizer"
     assert second.startswith("3 checkpoints and the baseline sft on ")
+
+
+def small_task(count: int) -> Task:
+    """Sums beyond those of the other tasks here."""
+    rows = [{"question": f"{i}+{i}", "answer": str(2 * i)} for i in range(5000, 5000 + count)]
+    return replace(toys.adding(name="small"), rows=lambda folder: rows)
+
+
+def mute_on_small(answer: Answer) -> Answer:
+    return lambda request: mute(request) if int(str(request.prompt).split("+")[1].split("?")[0]) >= 5000 else answer(request)
+
+
+def test_a_large_task_does_not_hide_a_small_one_without_scores(tmp_path: Path) -> None:
+    """Of the candidate's answers 3 % have no score; they are half of the average."""
+    entrants = [lazy("sft", right_on(0.8)), lazy("dpo", mute_on_small(right_on(0.8)))]
+    choice = choose(tmp_path, entrants, toys.adding(970), small_task(30))
+    assert choice.notes == ("More than 5 % of the answers of dpo have no score: they count as no difference.",)

@@ -151,3 +151,18 @@ def test_names_that_lm_eval_writes_alike_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="one file of this format"):
         export_results(tmp_path / "r", "lm-eval", tmp_path / "out")
     assert export_results(tmp_path / "r", "csv", tmp_path / "csv")
+
+
+def test_a_task_without_any_score_is_not_published(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model that answered nothing has no score: .nan in a model card would stand as one."""
+    store_scores(tmp_path / "r", "dpo", "gsm8k", [None, None])
+    store_scores(tmp_path / "r", "dpo", "sums", [1.0, 0.0])
+    store_scores(tmp_path / "r", "silent", "sums", [None])
+    (index,) = export_results(tmp_path / "r", "hub", tmp_path / "out")
+    assert yaml.safe_load(index.read_text().strip("-\n"))["model-index"][0]["results"][0]["dataset"]["name"] == "sums"
+    assert "nan" not in index.read_text()
+    assert "gsm8k" not in index.read_text()
+    assert caplog.messages == [
+        "dpo: no sample of gsm8k has a score, so that there is nothing to publish.",
+        "silent: no sample of sums has a score, so that there is nothing to publish.",
+    ]

@@ -11,7 +11,8 @@ from harness.comparison.result import ComparisonSettings
 from harness.evaluation.outcome import Outcome
 from harness.formats.lm_eval import list_leaves
 from harness.interchange.export_results import export_results, finished_cells
-from harness.interchange.import_logs import ImportOptions, import_logs
+from harness.interchange.import_logs import import_logs
+from harness.interchange.import_options import ImportOptions
 from harness.store import Results
 from harness.types import SkilldeltaError
 from tests.support import lm_eval_run

@@ -22,7 +22,8 @@ from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
 from harness.evaluation.outcome import Outcome
 from harness.interchange import untrusted_files
-from harness.interchange.import_logs import ImportOptions, import_logs, shorten_model
+from harness.interchange.import_logs import import_logs, shorten_model
+from harness.interchange.import_options import ImportOptions
 from harness.interchange.parquet import read_parquet
 from harness.store import Results
 from harness.types import Sample, SkilldeltaError
@@ -446,3 +447,42 @@ def test_the_command_tells_what_came_in_and_skills_can_be_named(tmp_path: Path, 
     code, _, told = skilldelta(capsys, "import", log, "-o", tmp_path / "r2", "--from", "lm-eval")
     assert code == 4
     assert "line 1 is not JSON" in told
+
+
+@pytest.mark.parametrize(("reducer", "score", "is_said"), [("mean", 0.5, False), ("pass_at_2", 1.0, False), ("max", 0.5, True)])
+def test_a_score_that_inspect_reduces_otherwise_is_said_to_be_another(
+    tmp_path: Path, reducer: str, score: float, is_said: bool
+) -> None:
+    epochs = [inspect_sample(1, value, epoch=epoch) for epoch, value in ((1, "I"), (2, "C"))]
+    scores = [{"name": "match", "reducer": reducer, "metrics": {}}]
+    (outcome,) = brought(put(tmp_path / "log.json", inspect_log(epochs, results={"scores": scores})), to=tmp_path / "r")
+    assert (outcome.state, "the mean over epochs" in outcome.why) == ("done", is_said)
+    (row, *_) = compare(tmp_path / "r", "dpo").rows
+    assert row.score == 100 * score
+
+
+def test_a_second_log_is_refused_with_what_it_is_and_a_way_that_works(tmp_path: Path) -> None:
+    """A model that was run twice, and another model whose path ends alike: in another folder both would meet again."""
+    for place, model, value in (("x", "/x/dpo", 1.0), ("again", "/x/dpo", 0.0), ("y", "/y/dpo", 0.0)):
+        write(tmp_path / place, "sums", [line(0, {"acc": value})], {"acc,none": value}, model_name=model)
+    whys = {place: brought(tmp_path / place, to=tmp_path / "r")[0].why for place in ("x", "again", "y")}
+    assert "and not the same: it is from another log of that model." in whys["again"]
+    assert "from '/x/dpo', and this log is of '/y/dpo'" in whys["y"]
+    assert "under a --name of its own" in whys["y"]
+    for place in ("again", "y"):
+        assert [o.state for o in brought(tmp_path / place, to=tmp_path / "r", name=place)] == ["done"]
+    assert compare(tmp_path / "r", "dpo").row("again", "task", "lm-eval:sums").score == 0
+
+
+def test_a_skill_may_be_named_later_and_stays(tmp_path: Path) -> None:
+    logs = write(tmp_path / "m", "sums", [line(0, {"acc": 1.0}), line(1, {"acc": 0.0})], {"acc,none": 0.5})
+    states = [brought(logs, to=tmp_path / "r", skills=skills)[0].state
+              for skills in ({}, {"sums": "reasoning"}, {"lm-eval:sums": "reasoning"}, {})]  # fmt: skip
+    assert states == ["done", "done", "already", "already"]
+    assert [cell.task.skill for _, cell, _ in Results(tmp_path / "r").cells()] == ["reasoning"]
+
+
+def test_a_skill_of_a_task_that_did_not_come_in_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logs = write(tmp_path / "m", "sums", [line(0, {"acc": 1.0})], {"acc,none": 1.0})
+    brought(logs, to=tmp_path / "r", skills={"sumz": "reasoning", "sums": "coding"})
+    assert caplog.messages == ["--skill sumz: no task of that name came in; there are: lm-eval:sums, sums."]

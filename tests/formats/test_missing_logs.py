@@ -9,7 +9,8 @@ import pytest
 
 from harness.comparison.compare import compare
 from harness.evaluation.outcome import Outcome
-from harness.interchange.import_logs import ImportOptions, import_logs
+from harness.interchange.import_logs import import_logs
+from harness.interchange.import_options import ImportOptions
 from harness.interchange.untrusted_files import UntrustedFile
 from harness.store import Results
 from harness.types import SkilldeltaError
