@@ -58,7 +58,7 @@ def train(config: DPOConfig) -> Checkpoint:
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     report = data_report.report_pairs(data.rows, config)

@@ -49,7 +49,7 @@ def train(config: KTOConfig) -> Checkpoint:
     rows = labelled_answers.encode_labels(data.rows, encoder)
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)

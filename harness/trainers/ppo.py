@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.training import batches, losses, model_loading, parallel, policy_models, policy_prompts, tokenization
+from harness.training import batches, losses, parallel, policy_models, policy_prompts, tokenization
 from harness.training.experience import (
     ActorCritic,
     Episodes,
@@ -87,7 +87,7 @@ def train(config: PPOConfig) -> Checkpoint:
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
     run = TrainerRun.over_rows(__name__, config, len(prompts) * config.rollouts)
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(prompt_set.report)
     if run.is_complete:
         return run.final_checkpoint()
     reward_folder = reward_model_folder(config)
@@ -104,8 +104,7 @@ def train(config: PPOConfig) -> Checkpoint:
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
     first = run.restore(checkpoint, optimizers)
-    facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
-    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
+    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit)
     kl_cost = float(run.memory.get("kl", config.kl))
 
     for step, indices in batches.iterate_steps(len(prompts), by_prompt, run.total, first):

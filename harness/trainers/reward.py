@@ -75,7 +75,7 @@ def train(config: RewardConfig) -> Checkpoint:
     eval_rows = encode_pairs(heldout, encoder, config)
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     report = data_report.report_pairs(data.rows, config)

@@ -42,7 +42,7 @@ def train(config: SFTConfig) -> Checkpoint:
     rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     report = data_report.report_rows(data.rows, config)

@@ -52,7 +52,7 @@ def trainable_policy(config: TrainerSettings, checkpoint: Path | None = None) ->
     """The causal model to train, from the beginning or from a checkpoint of the same run."""
     source = str(checkpoint) if checkpoint and not config.lora else config.model
     model = load_model(CAUSAL, source)
-    save_merged_base(config, model)
+    save_merged_base(config, model, is_new=checkpoint is None)
     return prepare_training(model, config, CAUSAL, checkpoint)
 
 
@@ -71,17 +71,18 @@ def trainable_reward_model(
             f"{model.config.pad_token_id}), or they may read another score than the learnt one.  skilldelta knows lengths."
         )
     model.config.pad_token_id = pad
-    save_merged_base(config, model)
+    save_merged_base(config, model, is_new=checkpoint is None)
     return prepare_training(model, config, CLASSIFIER, checkpoint)
 
 
-def save_merged_base(config: TrainerSettings, model: Any) -> None:
-    """Writes the merged copy of an adapter that a new adapter is trained on, once.
+def save_merged_base(config: TrainerSettings, model: Any, is_new: bool) -> None:
+    """Writes the merged copy of an adapter that a new adapter is trained on, once in a run.
 
     An adapter whose base is an adapter is loaded by no other program, so that the new one needs a whole model as its base.
+    A run that starts at its beginning writes it anew: what lies there may be another run's, of another model.
     """
     target = Path(config.out) / MERGED
-    if not config.lora or not is_adapter(model_folder(config.model)) or target.is_dir():
+    if not config.lora or not is_adapter(model_folder(config.model)) or (target.is_dir() and not is_new):
         return
     if parallel.is_writer():
         with atomic_folder(target) as draft:
