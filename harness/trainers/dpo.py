@@ -63,7 +63,7 @@ def train(config: DPOConfig) -> Checkpoint:
         return run.final_checkpoint()
     report = data_report.report_pairs(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [tokens.ids for pair in rows for tokens in pair], config.model)
+    policy_models.check_sequences(policy, [tokens.ids for pair in rows for tokens in pair], config.model)
     config = bound_rows(config, policy, [len(chosen) + len(rejected) for chosen, rejected in rows], config.batch)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)

@@ -82,7 +82,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     if run.is_complete:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [item.ids for item in prompt_set.training], config.model)
+    policy_models.check_sequences(policy, [item.ids for item in prompt_set.training], config.model, config.max_new)
     sampler = choose_sampler(config, policy, prompt_set, run.resources)
     reference = policy_models.reference_model(config, policy, is_untrained=False) if config.kl and not config.lora else None
     rate = measure_rates(policy, forward.output_head(policy))

@@ -53,7 +53,7 @@ def train(config: KTOConfig) -> Checkpoint:
     if run.is_complete:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [row.tokens.ids for row in rows], config.model)
+    policy_models.check_sequences(policy, [row.tokens.ids for row in rows], config.model)
     config = bound_rows(config, policy, [len(row.tokens) for row in rows], config.batch)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)

@@ -95,7 +95,7 @@ def train(config: PPOConfig) -> Checkpoint:
     models = load_actor_critic(
         config, sources.model, policy_models.model_folder(reward_folder or config.model), end_and_pad, checkpoint
     )
-    policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
+    policy_models.check_sequences(models.policy, [item.ids for item in prompts], config.model, config.max_new)
     models = replace(models, sampler=choose_sampler(config, models.policy, prompt_set, run.resources))
     config = bound_rows(config, models.policy, [len(item.ids) + config.max_new for item in prompts], config.minibatch, passes=2)
     updates = run.total * config.inner_epochs * -(-config.batch // config.minibatch)

@@ -47,7 +47,7 @@ def train(config: SFTConfig) -> Checkpoint:
         return run.final_checkpoint()
     report = data_report.report_rows(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [row.ids for row in rows], config.model)
+    policy_models.check_sequences(policy, [row.ids for row in rows], config.model)
     config = bound_rows(config, policy, [len(row) for row in rows], config.batch)
     rate = costs.measure_rates(policy, forward.output_head(policy))
     optimizer = ScheduledOptimizer(policy_models.shard(policy, config).parameters(), config, run.total)

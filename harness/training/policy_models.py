@@ -13,6 +13,7 @@ from torch import nn
 from harness.atomic_files import atomic_folder
 from harness.bounded_files import UnreadableFileError, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, find_problem
+from harness.prompts.text_limits import WINDOWS
 from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.model_loading import (
@@ -100,6 +101,41 @@ def check_vocabulary(model: nn.Module, rows: Iterable[Sequence[int]], name: str)
             "the model does not know.  Use the tokenizer that belongs to the model, or resize the model's embeddings "
             "(model.resize_token_embeddings(len(tokenizer)), then save_pretrained)."
         )
+
+
+def check_sequences(model: nn.Module, rows: Sequence[Sequence[int]], name: str, more: int = 0) -> None:
+    """Raises SkilldeltaError for token ids that the model's embeddings have no row for, and for more tokens than positions.
+
+    `more`: the tokens of answers that are sampled after these rows.  Positions that are rotations go on beyond the model's
+    window: that they do is said.
+    """
+    check_vocabulary(model, rows, name)
+    window, longest = declared_window(model), max(map(len, rows), default=0) + more
+    if not window or longest <= window:
+        return
+    what = f"prompts with answers of up to {longest} tokens" if more else f"rows of up to {longest} tokens"
+    flags = "--max-prompt or --max-new" if more else f"--max-length to {window}"
+    if has_position_table(model, window):
+        raise SkilldeltaError(f"{name} has positions for {window} tokens, and the data have {what}: lower {flags}.")
+    if parallel.is_writer():
+        LOG.warning(
+            f"{name} was made for {window} tokens (its config.json), and the data have {what}: what lies behind that is learnt "
+            f"at positions that no scoring asks for.  Lower {flags}, unless the model is meant to learn longer texts."
+        )
+
+
+def declared_window(model: nn.Module) -> int:
+    """The most tokens that the model takes at once by its settings; 0 where they do not say."""
+    config: Any = getattr(inner_model(model), "config", None)
+    text = config.get_text_config() if config is not None else None
+    return next((size for name in WINDOWS if isinstance(size := getattr(text, name, None), int)), 0)
+
+
+def has_position_table(model: nn.Module, window: int) -> bool:
+    """Whether positions are rows of a table, as in GPT-2 and OPT (whose table has two rows more): it ends with the window."""
+    inner: Any = inner_model(model)
+    tables = [part for part in inner.modules() if isinstance(part, nn.Embedding) and part is not inner.get_input_embeddings()]
+    return any(window <= table.num_embeddings <= window + 2 for table in tables)
 
 
 def reference_model(config: TrainerSettings, policy: nn.Module, is_untrained: bool) -> nn.Module:
