@@ -158,6 +158,7 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")  # peft asks for a property by its old name
             if checkpoint is None:
+                require_targets(config, model)
                 try:
                     model = get_peft_model(model, settings)
                 except ValueError as error:  # of peft's own kinds of it
@@ -173,6 +174,14 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
         enable({"use_reentrant": False})
         model.train()
     return place(model, config)
+
+
+def require_targets(config: TrainerSettings, model: nn.Module) -> None:
+    """Raises SkilldeltaError for --lora-targets of which one is no module's name: peft would adapt the others alone."""
+    names = [name for name, _ in model.named_modules()]
+    if missing := [target for target in config.lora_targets if not any(f".{name}".endswith(f".{target}") for name in names)]:
+        them = ", ".join(map(printable, missing))
+        raise SkilldeltaError(f"{config.model} can have no such adapter (--lora-targets): no module is called {them}.")
 
 
 def require_whole(adapter: Path) -> None:

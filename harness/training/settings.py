@@ -121,5 +121,22 @@ class TrainerSettings:
         for name, share in (("warmup", self.warmup), ("lr-end", self.lr_end)):
             if share:  # 0: no warm-up; down to nothing
                 check_share(f"--{name}", share)
+        self.check_effects()
         if self.epochs <= 0 and not self.max_steps:
             raise SkilldeltaError(f"--epochs is {self.epochs}, and there is no --max-steps: there is no step to train.")
+
+    def check_effects(self) -> None:
+        """Raises SkilldeltaError for a setting that the others leave without effect: somebody counts on it."""
+        for name in ("lora_alpha", "lora_targets"):
+            if getattr(self, name) and not self.lora:
+                raise SkilldeltaError(
+                    f"--{name.replace('_', '-')} is for an adapter, and without --lora all weights are trained: give the "
+                    "adapter its rank, such as --lora 16, or leave it out."
+                )
+        if self.eval_data and self.holdout:
+            raise SkilldeltaError("--eval-data and --holdout both say which rows are held out: leave one of them out.")
+        if self.eval_steps and not (self.eval_data or self.holdout):
+            raise SkilldeltaError(
+                f"--eval-steps is {self.eval_steps}, and no rows are held out: name them with --eval-data, or their share with "
+                "--holdout."
+            )
