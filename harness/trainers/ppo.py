@@ -69,6 +69,10 @@ class PPOConfig(RewardSettings):
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work."""
         super().check()
+        if self.minibatch < 1:
+            raise SkilldeltaError(f"--minibatch is {self.minibatch}: it must be at least 1.")
+        if self.gamma > 1:
+            raise SkilldeltaError(f"--gamma is {self.gamma}: it must be at most 1.")
         if self.batch % self.rollouts:
             raise SkilldeltaError(f"--batch {self.batch} is no multiple of --rollouts {self.rollouts}.")
         if (value := self.temperature) <= 0:

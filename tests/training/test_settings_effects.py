@@ -10,7 +10,7 @@ import pytest
 
 from harness.checkpoint_selection import Selection, select_checkpoints
 from harness.discovery import find_checkpoints
-from harness.trainers import dpo, kto, pretrain, sft
+from harness.trainers import dpo, grpo, kto, ppo, pretrain, reward, sft
 from harness.training.model_loading import model_folder
 from harness.types import SkilldeltaError
 from tests.support import tiny as tiny_models
@@ -40,6 +40,31 @@ PLACES: dict[str, Any] = {"model": "m", "out": "o", "data": ("d",)}
 def test_a_setting_without_effect_is_refused(kind: Any, settings: dict[str, Any], reason: str) -> None:
     kind(**PLACES).check()
     with pytest.raises(SkilldeltaError, match=reason):
+        kind(**PLACES | settings).check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "bound"),
+    [
+        (dpo.DPOConfig, {"beta": -1.0}, "above 0"),
+        (dpo.DPOConfig, {"beta": 0.0, "loss": "ipo"}, "above 0"),
+        (dpo.DPOConfig, {"nll": -1.0}, "at least 0"),
+        (dpo.DPOConfig, {"smoothing": 0.9}, "at most 0.5"),
+        (kto.KTOConfig, {"desirable": -1.0}, "at least 0"),
+        (reward.RewardConfig, {"center": -1.0}, "at least 0"),
+        (ppo.PPOConfig, {"reward": "r", "kl": -0.1}, "at least 0"),
+        (ppo.PPOConfig, {"reward": "r", "inner_epochs": 0}, "at least 1"),
+        (ppo.PPOConfig, {"reward": "r", "minibatch": 0}, "at least 1"),
+        (ppo.PPOConfig, {"reward": "r", "rollouts": 0}, "at least 1"),
+        (ppo.PPOConfig, {"reward": "r", "gamma": 1.5}, "at most 1"),
+        (ppo.PPOConfig, {"reward": "r", "lam": 2.0}, "at most 1"),
+        (grpo.GRPOConfig, {"reward": "r", "max_new": 0}, "at least 1"),
+    ],
+)
+def test_a_number_that_turns_a_loss_round_or_learns_nothing_is_refused(kind: Any, settings: dict[str, Any], bound: str) -> None:
+    kind(**PLACES | {"reward": "r"} if "reward" in settings else PLACES).check()
+    name = next(name for name in settings if name != "reward").replace("_", "-")
+    with pytest.raises(SkilldeltaError, match=rf"--{name} is \S+: it must be {bound}"):
         kind(**PLACES | settings).check()
 
 
