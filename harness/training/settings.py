@@ -145,8 +145,3 @@ class TrainerSettings:
                 )
         if self.eval_data and self.holdout:
             raise SkilldeltaError("--eval-data and --holdout both say which rows are held out: leave one of them out.")
-        if self.eval_steps and not (self.eval_data or self.holdout):
-            raise SkilldeltaError(
-                f"--eval-steps is {self.eval_steps}, and no rows are held out: name them with --eval-data, or their share with "
-                "--holdout."
-            )

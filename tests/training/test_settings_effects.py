@@ -1,6 +1,7 @@
 """A setting does what it says, or is refused: one that is passed over without a word makes another model than was meant."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.checkpoint_selection import Selection, select_checkpoints
 from harness.discovery import find_checkpoints
 from harness.trainers import dpo, grpo, kto, ppo, pretrain, reward, sft
 from harness.training.model_loading import model_folder
+from harness.training.start import begin_training
 from harness.types import SkilldeltaError
 from tests.support import tiny as tiny_models
 from tests.support.training_toy import chat, preference
@@ -25,7 +27,6 @@ PLACES: dict[str, Any] = {"model": "m", "out": "o", "data": ("d",)}
     [
         (sft.SFTConfig, {"lora_alpha": 32.0}, "--lora-alpha is for an adapter, and without --lora all weights are trained"),
         (dpo.DPOConfig, {"lora_targets": ("q_proj",)}, "--lora-targets is for an adapter"),
-        (sft.SFTConfig, {"eval_steps": 10}, "--eval-steps is 10, and no rows are held out"),
         (sft.SFTConfig, {"eval_data": ("e",), "holdout": 0.1}, "--eval-data and --holdout both say"),
         (kto.KTOConfig, {"holdout": 0.1}, "--holdout: KTO holds no rows out, and all would be trained on"),
         (kto.KTOConfig, {"eval_data": ("e",)}, "--eval-data: KTO holds no rows out"),
@@ -78,6 +79,14 @@ def test_a_number_that_turns_a_loss_round_or_learns_nothing_is_refused(kind: Any
 )
 def test_and_works_with_the_setting_that_it_needs(kind: Any, settings: dict[str, Any]) -> None:
     kind(**PLACES | settings).check()
+
+
+def test_an_evaluation_of_no_rows_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="skilldelta"):
+        begin_training(sft.SFTConfig(**PLACES, eval_steps=10, holdout=0.1))
+        assert not caplog.records
+        begin_training(sft.SFTConfig(**PLACES, eval_steps=10))
+    assert "--eval-steps is 10, and no rows are held out: nothing is evaluated" in caplog.text
 
 
 def test_a_mistyped_module_beside_a_right_one_is_refused(tiny: str, write: Rows, tmp_path: Path) -> None:
