@@ -12,7 +12,7 @@ from harness.grouping import group_by
 from harness.training_log import is_number, run_history
 from harness.types import Checkpoint, SkilldeltaError
 
-LOWER_IS_BETTER = re.compile(r"loss|error|perplexity|kl\b|wer\b", re.IGNORECASE)
+LOWER_IS_BETTER = re.compile(r"loss|error|perplexity|ppl|nll|kl(?![a-z])|wer\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

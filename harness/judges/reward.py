@@ -55,7 +55,10 @@ class RewardJudge:
 def grade_rewards(response: float | None, reference: float | None) -> Grade:
     """sigmoid(response - reference); a missing reference counts 0, the mean reward."""
     if response is None or reference is None or not math.isfinite(response - reference):
-        return Grade(None, why="the reward model gave no reward: its chat template cannot write this conversation")
+        why = (
+            "the reward model gave no reward: its chat template cannot write this conversation, or it is too long for the model"
+        )
+        return Grade(None, why=why)
     value = first_probability(response, reference)
     return Grade(value, "first" if value > 0.5 else "second" if value < 0.5 else "")
 

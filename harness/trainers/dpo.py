@@ -45,7 +45,14 @@ class DPOConfig(TrainerSettings):
     beta: float = 0.1  # how strongly the policy is held to the reference (IPO: tau; ORPO: lambda; SimPO: near 2)
     gamma: float = 0.5  # the margin of SimPO
     nll: float = 0.0  # the weight of the chosen answer's negative log-likelihood for each token, added to any loss
-    smoothing: float = 0.0  # the probability that a label is wrong
+    smoothing: float = 0.0  # the probability that a label is wrong (sigmoid, norm, cpo)
+
+    def check(self) -> None:
+        """Raises SkilldeltaError for settings that cannot work."""
+        super().check()
+        for name, losses_with_it in (("gamma", ("simpo",)), ("smoothing", ("sigmoid", "norm", "cpo"))):
+            if getattr(self, name) != getattr(DPOConfig, name) and self.loss not in losses_with_it:
+                raise SkilldeltaError(f"--{name} has no effect on --loss {self.loss}: it is for {', '.join(losses_with_it)}.")
 
 
 def train(config: DPOConfig) -> Checkpoint:
@@ -58,12 +65,12 @@ def train(config: DPOConfig) -> Checkpoint:
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     report = data_report.report_pairs(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [tokens.ids for pair in rows for tokens in pair], config.model)
+    policy_models.check_sequences(policy, [tokens.ids for pair in rows for tokens in pair], config.model)
     config = bound_rows(config, policy, [len(chosen) + len(rejected) for chosen, rejected in rows], config.batch)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)

@@ -13,14 +13,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, forward, losses, model_loading, parallel, policy_models, policy_prompts, tokenization
+from harness.training import batches, forward, losses, parallel, policy_models, policy_prompts, tokenization
 from harness.training.costs import measure_rates
 from harness.training.flop_rates import FlopRates
 from harness.training.group_rewards import group_numbers, warn_of_equal_rewards
 from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.reward_settings import RewardSettings, reward_model_folder
+from harness.training.reward_settings import RewardSettings
 from harness.training.rewards import load_rewards
 from harness.training.rollouts import Rollout
 from harness.training.sampling import SamplingSettings, generate_rollouts
@@ -78,11 +78,11 @@ def train(config: GRPOConfig) -> Checkpoint:
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of answers
     run = TrainerRun.over_rows(__name__, config, len(prompt_set.training) * config.rollouts)
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(prompt_set.report)
     if run.is_complete:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [item.ids for item in prompt_set.training], config.model)
+    policy_models.check_sequences(policy, [item.ids for item in prompt_set.training], config.model, config.max_new)
     sampler = choose_sampler(config, policy, prompt_set, run.resources)
     reference = policy_models.reference_model(config, policy, is_untrained=False) if config.kl and not config.lora else None
     rate = measure_rates(policy, forward.output_head(policy))
@@ -90,9 +90,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     optimizer = ScheduledOptimizer(policy.parameters(), config, run.total * config.inner_epochs * -(-config.batch // size))
     first = run.restore(checkpoint, {"optimizer": optimizer})
     config = bound_rows(config, policy, [len(item.ids) + config.max_new for item in prompt_set.training], size)
-    reward_folder = reward_model_folder(config)
-    facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
-    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
+    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit)
     models = GroupModels(policy, reference, rate, pad)
     equal_shares: list[float] = []
 

@@ -10,8 +10,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, datasets, forward, labelled_answers, losses, parallel, policy_models, tokenization
+from harness.training import (
+    batches,
+    data_report,
+    datasets,
+    forward,
+    labelled_answers,
+    losses,
+    parallel,
+    policy_models,
+    tokenization,
+)
 from harness.training.batches import Tokens
+from harness.training.conversations import Conversation
 from harness.training.costs import measure_rates
 from harness.training.labelled_answers import LabelledTokens
 from harness.training.memory_bounds import bound_rows
@@ -21,7 +32,7 @@ from harness.training.settings import TrainerSettings
 from harness.training.start import begin_training
 from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
-from harness.types import Checkpoint
+from harness.types import Checkpoint, SkilldeltaError
 
 # The cost includes answers of other prompts, which measure the KL.
 NEEDS = Needs(stage="tune by KTO", data="pairs", labels=True, makes="policy", cost=2.2)
@@ -38,6 +49,14 @@ class KTOConfig(TrainerSettings):
     desirable: float = 1.0  # the weight of desirable answers
     undesirable: float = 1.0  # the weight of undesirable ones; desirable x count should be near undesirable x count
 
+    def check(self) -> None:
+        """Raises SkilldeltaError for settings that cannot work."""
+        super().check()
+        if name := next((name for name in ("eval_data", "holdout") if getattr(self, name)), ""):
+            raise SkilldeltaError(
+                f"--{name.replace('_', '-')}: KTO holds no rows out, and all would be trained on.  Take them out of the data."
+            )
+
 
 def train(config: KTOConfig) -> Checkpoint:
     """Tunes a model on labelled answers; the loss of a step is the mean over its answers."""
@@ -49,18 +68,19 @@ def train(config: KTOConfig) -> Checkpoint:
     rows = labelled_answers.encode_labels(data.rows, encoder)
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [row.tokens.ids for row in rows], config.model)
+    policy_models.check_sequences(policy, [row.tokens.ids for row in rows], config.model)
     config = bound_rows(config, policy, [len(row.tokens) for row in rows], config.batch)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)
     optimizer = ScheduledOptimizer(policy.parameters(), config, run.total)
     reference = policy_models.reference_model(config, policy, is_untrained=False).requires_grad_(False)
     first = run.restore(checkpoint, {"optimizer": optimizer})
-    run.begin(data=data.report, lost=dict(encoder.losses))
+    answers = [Conversation(answer.prompt, answer.answer) for row in data.rows for answer in row]
+    run.begin(data=data.report, lost=dict(encoder.losses), audit=data_report.report_rows(answers, config))
 
     for step, indices in batches.iterate_steps(len(rows), config, run.total, first):
         step_rows = [rows[i] for i in indices]

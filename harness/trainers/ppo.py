@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.training import batches, losses, model_loading, parallel, policy_models, policy_prompts, tokenization
+from harness.training import batches, losses, parallel, policy_models, policy_prompts, tokenization
 from harness.training.experience import (
     ActorCritic,
     Episodes,
@@ -69,6 +69,10 @@ class PPOConfig(RewardSettings):
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work."""
         super().check()
+        if self.minibatch < 1:
+            raise SkilldeltaError(f"--minibatch is {self.minibatch}: it must be at least 1.")
+        if self.gamma > 1:
+            raise SkilldeltaError(f"--gamma is {self.gamma}: it must be at most 1.")
         if self.batch % self.rollouts:
             raise SkilldeltaError(f"--batch {self.batch} is no multiple of --rollouts {self.rollouts}.")
         if (value := self.temperature) <= 0:
@@ -87,7 +91,7 @@ def train(config: PPOConfig) -> Checkpoint:
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
     run = TrainerRun.over_rows(__name__, config, len(prompts) * config.rollouts)
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(prompt_set.report)
     if run.is_complete:
         return run.final_checkpoint()
     reward_folder = reward_model_folder(config)
@@ -95,7 +99,7 @@ def train(config: PPOConfig) -> Checkpoint:
     models = load_actor_critic(
         config, sources.model, policy_models.model_folder(reward_folder or config.model), end_and_pad, checkpoint
     )
-    policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
+    policy_models.check_sequences(models.policy, [item.ids for item in prompts], config.model, config.max_new)
     models = replace(models, sampler=choose_sampler(config, models.policy, prompt_set, run.resources))
     config = bound_rows(config, models.policy, [len(item.ids) + config.max_new for item in prompts], config.minibatch, passes=2)
     updates = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
@@ -104,8 +108,7 @@ def train(config: PPOConfig) -> Checkpoint:
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
     first = run.restore(checkpoint, optimizers)
-    facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
-    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
+    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit)
     kl_cost = float(run.memory.get("kl", config.kl))
 
     for step, indices in batches.iterate_steps(len(prompts), by_prompt, run.total, first):

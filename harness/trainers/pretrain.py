@@ -13,11 +13,14 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from harness.atomic_files import atomic_folder
+from harness.atomic_files import atomic_folder, write_json
+from harness.bounded_files import read_json
 from harness.data import read
+from harness.file_hashes import hash_files
 from harness.trainers import sft
 from harness.training import parallel
 from harness.training.needs import Needs
+from harness.training.run_folder import latest_checkpoint
 from harness.types import Checkpoint, SkilldeltaError
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
@@ -27,6 +30,8 @@ TEMPLATE = (
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+
+RECORD = "pretraining.json"  # beside the random weights: what they were made from
 
 NEEDS = Needs(stage="pre-train a base model", data="texts", makes="base model")
 
@@ -56,14 +61,40 @@ def train(config: PretrainConfig) -> Checkpoint:
         raise SkilldeltaError("Pre-training starts from scratch: leave out --model, or continue from a model with `train sft`.")
     parallel.join()
     blank = Path(config.out) / "blank"
-    if parallel.is_writer() and not (blank / "config.json").exists():
+    if parallel.is_writer() and not is_made_by(blank, config):
         tokenizer = train_tokenizer(config)
         with atomic_folder(blank) as draft:
             random_model(config, tokenizer).save_pretrained(draft)
             tokenizer.save_pretrained(draft)
+            write_json(draft / RECORD, describe_blank(config))
     parallel.barrier()
     settings = {f.name: getattr(config, f.name) for f in fields(sft.SFTConfig)}
     return sft.train(sft.SFTConfig(**settings | {"model": str(blank)}))
+
+
+def describe_blank(config: PretrainConfig) -> dict[str, Any]:
+    """What decides the tokenizer and the random weights: the data by their hash, and the settings of the shape."""
+    names = [field.name for field in fields(PretrainConfig) if not hasattr(sft.SFTConfig, field.name)]
+    return {"data": hash_files(map(Path, config.data)), **{name: getattr(config, name) for name in ("seed", *names)}}
+
+
+def is_made_by(blank: Path, config: PretrainConfig) -> bool:
+    """Whether the model to start from is there.  One of other settings is made anew where no checkpoint goes on from it.
+
+    Raises SkilldeltaError where one does.
+    """
+    if not (blank / "config.json").exists():
+        return False
+    before, now = read_json(blank / RECORD) if (blank / RECORD).is_file() else {}, describe_blank(config)
+    changes = [f"{name} was {before[name]} and is {now[name]}" for name in now if name in before and before[name] != now[name]]
+    if not config.resume or not latest_checkpoint(blank.parent):
+        return bool(before) and not changes
+    if changes:
+        raise SkilldeltaError(
+            f"{config.out} holds a run with other settings: {'; '.join(changes)}.  "
+            "Name another --output, use the same settings to continue, or start again with --resume false."
+        )
+    return True
 
 
 def train_tokenizer(config: PretrainConfig) -> Any:

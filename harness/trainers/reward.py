@@ -75,7 +75,7 @@ def train(config: RewardConfig) -> Checkpoint:
     eval_rows = encode_pairs(heldout, encoder, config)
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     report = data_report.report_pairs(data.rows, config)
@@ -85,7 +85,7 @@ def train(config: RewardConfig) -> Checkpoint:
         policy = config.sft or config.model
         answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
     model = policy_models.trainable_reward_model(config, config.heads, tokenizer.pad_token_id, checkpoint)
-    policy_models.check_vocabulary(model, [tokens.ids for row in rows for tokens in row.tokens], config.model)
+    policy_models.check_sequences(model, [tokens.ids for row in rows for tokens in row.tokens], config.model)
     config = bound_rows(config, model, [sum(map(len, row.tokens)) for row in rows], config.batch)
     rate = measure_rates(model, forward.inner_model(model).score)
     optimizer = ScheduledOptimizer(policy_models.shard(model, config).parameters(), config, run.total)

@@ -42,12 +42,12 @@ def train(config: SFTConfig) -> Checkpoint:
     rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))
 
     run = TrainerRun.over_rows(__name__, config, len(rows))
-    checkpoint = run.find_checkpoint()
+    checkpoint = run.find_checkpoint(data.report)
     if run.is_complete:
         return run.final_checkpoint()
     report = data_report.report_rows(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
-    policy_models.check_vocabulary(policy, [row.ids for row in rows], config.model)
+    policy_models.check_sequences(policy, [row.ids for row in rows], config.model)
     config = bound_rows(config, policy, [len(row) for row in rows], config.batch)
     rate = costs.measure_rates(policy, forward.output_head(policy))
     optimizer = ScheduledOptimizer(policy_models.shard(policy, config).parameters(), config, run.total)

@@ -37,9 +37,17 @@ class RewardScorer:
         return load_tokenizer(policy_models.model_folder(self.path))
 
     @cached_property
+    def longest(self) -> int:
+        """The tokens of the longest answer with its prompt that is read: within the model's window.
+
+        Of a longer one the model would read the beginning alone, and grade an answer that nobody gave.
+        """
+        return min(MAX_TOKENS, policy_models.declared_window(self.model.model) or MAX_TOKENS)
+
+    @cached_property
     def encoder(self) -> Encoder:
         """Answers end as in the training of the reward model: it reads the last token."""
-        return Encoder(self.tokenizer, MAX_TOKENS, "cut", ends=self.model.ends)
+        return Encoder(self.tokenizer, self.longest, ends=self.model.ends)
 
     @cached_property
     def reads_conversations(self) -> bool:
@@ -60,7 +68,7 @@ class RewardScorer:
         return rows
 
     def score(self, answers: Sequence[tuple[Text, str]]) -> list[float | None]:
-        """The reward of each answer to its prompt; None where the chat template cannot write the two."""
+        """The reward of each answer to its prompt; None where the chat template cannot write the two, or they are too long."""
         if self.reads_conversations:
             answers = [(as_user_turn(prompt) if prompt else prompt, answer) for prompt, answer in answers]
         missing = [pair for pair in dict.fromkeys(answers) if pair not in self.rewards]

@@ -12,6 +12,7 @@ from harness.training.batches import Tokens
 from harness.training.conversations import parse_last_turn
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, strip_turns
 from harness.training.nested_columns import ROW_FORMS, unfold_columns
+from harness.training.pair_prompts import require_open_end
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.row_columns import ANSWERS, CONVERSATIONS, RowColumns, take_prompt
@@ -54,6 +55,7 @@ def parse_labels(row: Json, settings: ParseSettings) -> tuple[LabelledAnswer, ..
         raise UnusableRowError("no prompt")
     if isinstance(prompt, tuple) or isinstance(answer, tuple) or settings.chat:
         prompt, answer = as_user_turn(prompt), as_assistant_turn(answer)
+    require_open_end(prompt)
     return (LabelledAnswer(prompt, strip_turns(prompt, answer), is_desirable),)
 
 

@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from harness import fingerprint
 from harness.bounded_files import read_json
-from harness.checkpoint_folders import describe_path, find_config_fault
+from harness.checkpoint_folders import describe_path, find_config_fault, has_model_config
 from harness.file_hashes import require_readable_size
 from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
@@ -47,7 +47,7 @@ def model_folder(model: str) -> str:
         if model.startswith(("/", ".", "~")) or (len(folder.parts) > 1 and folder.parent.is_dir()):
             raise SkilldeltaError(f"There is no model folder {model}.{describe_neighbours(folder)}")
         return model
-    if any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
+    if is_adapter(model) or has_model_config(folder):  # an experiment may keep settings of its own in config.json
         return model
     checkpoints = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
     if not checkpoints:

@@ -48,6 +48,15 @@ def join_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text,
     return place_question(prompt, common) if prompt else common, chosen, rejected
 
 
+def require_open_end(prompt: Text) -> None:
+    """Raises `UnusableRowError` for a prompt that ends with the assistant: nothing asks for an answer.
+
+    Behind it a chat template would write a second turn of the assistant, which no model is asked for.
+    """
+    if isinstance(prompt, tuple) and prompt and prompt[-1].role == "assistant":
+        raise UnusableRowError("the prompt ends with the assistant")
+
+
 def strip_check(rejected: Turns, prompt: Turns, chosen: Turns) -> Turns:
     """`rejected`, if both answers repeat the prompt."""
     if rejected[: len(prompt)] != prompt or chosen[: len(prompt)] != prompt:

@@ -13,6 +13,7 @@ from torch import nn
 from harness.atomic_files import atomic_folder
 from harness.bounded_files import UnreadableFileError, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, find_problem
+from harness.prompts.text_limits import WINDOWS
 from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.model_loading import (
@@ -52,7 +53,7 @@ def trainable_policy(config: TrainerSettings, checkpoint: Path | None = None) ->
     """The causal model to train, from the beginning or from a checkpoint of the same run."""
     source = str(checkpoint) if checkpoint and not config.lora else config.model
     model = load_model(CAUSAL, source)
-    save_merged_base(config, model)
+    save_merged_base(config, model, is_new=checkpoint is None)
     return prepare_training(model, config, CAUSAL, checkpoint)
 
 
@@ -71,17 +72,18 @@ def trainable_reward_model(
             f"{model.config.pad_token_id}), or they may read another score than the learnt one.  skilldelta knows lengths."
         )
     model.config.pad_token_id = pad
-    save_merged_base(config, model)
+    save_merged_base(config, model, is_new=checkpoint is None)
     return prepare_training(model, config, CLASSIFIER, checkpoint)
 
 
-def save_merged_base(config: TrainerSettings, model: Any) -> None:
-    """Writes the merged copy of an adapter that a new adapter is trained on, once.
+def save_merged_base(config: TrainerSettings, model: Any, is_new: bool) -> None:
+    """Writes the merged copy of an adapter that a new adapter is trained on, once in a run.
 
     An adapter whose base is an adapter is loaded by no other program, so that the new one needs a whole model as its base.
+    A run that starts at its beginning writes it anew: what lies there may be another run's, of another model.
     """
     target = Path(config.out) / MERGED
-    if not config.lora or not is_adapter(model_folder(config.model)) or target.is_dir():
+    if not config.lora or not is_adapter(model_folder(config.model)) or (target.is_dir() and not is_new):
         return
     if parallel.is_writer():
         with atomic_folder(target) as draft:
@@ -99,6 +101,41 @@ def check_vocabulary(model: nn.Module, rows: Iterable[Sequence[int]], name: str)
             "the model does not know.  Use the tokenizer that belongs to the model, or resize the model's embeddings "
             "(model.resize_token_embeddings(len(tokenizer)), then save_pretrained)."
         )
+
+
+def check_sequences(model: nn.Module, rows: Sequence[Sequence[int]], name: str, more: int = 0) -> None:
+    """Raises SkilldeltaError for token ids that the model's embeddings have no row for, and for more tokens than positions.
+
+    `more`: the tokens of answers that are sampled after these rows.  Positions that are rotations go on beyond the model's
+    window: that they do is said.
+    """
+    check_vocabulary(model, rows, name)
+    window, longest = declared_window(model), max(map(len, rows), default=0) + more
+    if not window or longest <= window:
+        return
+    what = f"prompts with answers of up to {longest} tokens" if more else f"rows of up to {longest} tokens"
+    flags = "--max-prompt or --max-new" if more else f"--max-length to {window}"
+    if has_position_table(model, window):
+        raise SkilldeltaError(f"{name} has positions for {window} tokens, and the data have {what}: lower {flags}.")
+    if parallel.is_writer():
+        LOG.warning(
+            f"{name} was made for {window} tokens (its config.json), and the data have {what}: what lies behind that is learnt "
+            f"at positions that no scoring asks for.  Lower {flags}, unless the model is meant to learn longer texts."
+        )
+
+
+def declared_window(model: nn.Module) -> int:
+    """The most tokens that the model takes at once by its settings; 0 where they do not say."""
+    config: Any = getattr(inner_model(model), "config", None)
+    text = config.get_text_config() if config is not None else None
+    return next((size for name in WINDOWS if isinstance(size := getattr(text, name, None), int)), 0)
+
+
+def has_position_table(model: nn.Module, window: int) -> bool:
+    """Whether positions are rows of a table, as in GPT-2 and OPT (whose table has two rows more): it ends with the window."""
+    inner: Any = inner_model(model)
+    tables = [part for part in inner.modules() if isinstance(part, nn.Embedding) and part is not inner.get_input_embeddings()]
+    return any(window <= table.num_embeddings <= window + 2 for table in tables)
 
 
 def reference_model(config: TrainerSettings, policy: nn.Module, is_untrained: bool) -> nn.Module:
@@ -121,6 +158,7 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")  # peft asks for a property by its old name
             if checkpoint is None:
+                require_targets(config, model)
                 try:
                     model = get_peft_model(model, settings)
                 except ValueError as error:  # of peft's own kinds of it
@@ -136,6 +174,14 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
         enable({"use_reentrant": False})
         model.train()
     return place(model, config)
+
+
+def require_targets(config: TrainerSettings, model: nn.Module) -> None:
+    """Raises SkilldeltaError for --lora-targets of which one is no module's name: peft would adapt the others alone."""
+    names = [name for name, _ in model.named_modules()]
+    if missing := [target for target in config.lora_targets if not any(f".{name}".endswith(f".{target}") for name in names)]:
+        them = ", ".join(map(printable, missing))
+        raise SkilldeltaError(f"{config.model} can have no such adapter (--lora-targets): no module is called {them}.")
 
 
 def require_whole(adapter: Path) -> None:

@@ -24,7 +24,7 @@ from harness.training.messages import (
     strip_turns,
 )
 from harness.training.nested_columns import PAIR_FORMS, unfold_columns
-from harness.training.pair_prompts import join_prompt, split_messages
+from harness.training.pair_prompts import join_prompt, require_open_end, split_messages
 from harness.training.parse_settings import ParseSettings
 from harness.training.ratings import aspect_ratings, draw_rated_pair
 from harness.training.row_columns import (
@@ -107,6 +107,7 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
         )
     columns.check_rest()
     require_question(pair.prompt)
+    require_open_end(pair.prompt)
     if any(isinstance(answer, tuple) and answer[-1].role != "assistant" for answer in (pair.chosen, pair.rejected)):
         raise UnusableRowError("an answer does not end with the assistant")
     if pair.chosen == pair.rejected:

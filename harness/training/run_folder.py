@@ -9,7 +9,7 @@ import dataclasses
 import json
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +95,6 @@ def untied_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights of a model by their names, each once."""
     aliases = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
     return {name: weight for name, weight in model.state_dict().items() if name not in aliases}
-
-
-def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:
-    """Raises SkilldeltaError if the files of a run have changed since it began."""
-    names = [b["source"] for b, n in zip(before, now, strict=False) if b["sha256"] != n["sha256"]]
-    if names:
-        raise SkilldeltaError(
-            f"{folder} holds a run that began with other content of {', '.join(names)}.  "
-            "Name another --output, or start again with --resume false."
-        )
 
 
 def check_steps(folder: Path, total: int) -> None:

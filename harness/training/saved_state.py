@@ -25,6 +25,8 @@ STATE = "trainer_state.json"
 NAME = re.compile(r"checkpoint-[0-9]{1,15}")
 ANEW = "Name another --output, or start again with --resume false, which removes the checkpoints of this folder."
 DAMAGES = (SkilldeltaError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, MemoryError)
+# Parts of run.json that not every run or version has.
+LATER: dict[str, Any] = {"method": "", "base": {}, "reward_model": {}, "files": {}}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class SavedRun:
     config: dict[str, Any]
     status: str
     data: list[dict[str, Any]]
+    method: str
+    base: dict[str, Any]
+    reward_model: dict[str, Any]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def naming_damage(place: Path) -> Iterator[None]:
 def read_run(file: Path) -> SavedRun:
     """What run.json says.  SkilldeltaError where it is damaged."""
     with naming_damage(file):
-        run: SavedRun = build(SavedRun, read_json(file))
+        run: SavedRun = build(SavedRun, LATER | read_json(file))
         if not run.data or not all(isinstance(entry.get(key), str) for entry in run.data for key in ("source", "sha256")):
             raise UnreadableFileError("it does not name the data of the run by their hashes")
         return run

@@ -16,7 +16,15 @@ RANGES: dict[str, tuple[float, float]] = {  # of numbers that are no counts, and
     "lora": (0, 1 << 16),
     **dict.fromkeys(("beta1", "beta2"), (0, BELOW_1)),
     **dict.fromkeys(("eps", "weight_decay", "clip", "lora_alpha"), (0, math.inf)),
+    # Of single methods.  Below these a loss is turned round: it prefers what raters rejected, or gains by what it should avoid.
+    **dict.fromkeys(("nll", "gamma", "center", "desirable", "undesirable", "kl", "kl_target", "kl_stop"), (0, math.inf)),
+    **dict.fromkeys(("clip_ratio", "clip_high", "clip_value", "value_lr"), (0, math.inf)),
+    **dict.fromkeys(("lam", "strangers"), (0, 1)),
+    "smoothing": (0, 0.5),
+    # Without one of these nothing is sampled, or nothing is learnt of it.
+    **dict.fromkeys(("inner_epochs", "max_new", "rollouts", "kl_horizon"), (1, COUNTS[1])),
 }
+POSITIVE = ("beta",)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ class TrainerSettings:
                 digits = f"{str(value)[:20]}..." if len(str(value)) > 20 else value
                 bound = f"at least {least}" if value < least else f"at most {most}"
                 raise SkilldeltaError(f"--{name.replace('_', '-')} is {digits}: it must be {bound}.")
+            if name in POSITIVE and value <= 0:
+                raise SkilldeltaError(f"--{name} is {value}: it must be above 0.")
 
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work, before anything is loaded."""
@@ -121,5 +131,17 @@ class TrainerSettings:
         for name, share in (("warmup", self.warmup), ("lr-end", self.lr_end)):
             if share:  # 0: no warm-up; down to nothing
                 check_share(f"--{name}", share)
+        self.check_effects()
         if self.epochs <= 0 and not self.max_steps:
             raise SkilldeltaError(f"--epochs is {self.epochs}, and there is no --max-steps: there is no step to train.")
+
+    def check_effects(self) -> None:
+        """Raises SkilldeltaError for a setting that the others leave without effect: somebody counts on it."""
+        for name in ("lora_alpha", "lora_targets"):
+            if getattr(self, name) and not self.lora:
+                raise SkilldeltaError(
+                    f"--{name.replace('_', '-')} is for an adapter, and without --lora all weights are trained: give the "
+                    "adapter its rank, such as --lora 16, or leave it out."
+                )
+        if self.eval_data and self.holdout:
+            raise SkilldeltaError("--eval-data and --holdout both say which rows are held out: leave one of them out.")

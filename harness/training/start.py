@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from harness.types import Checkpoint, SkilldeltaError
 # The folder of a run with the models that it starts from, as --base and --tokenizer make them.  Searches for checkpoints pass
 # over names with an underscore.
 START = "_start"
+LOG = logging.getLogger("skilldelta")
 Settings = TypeVar("Settings", bound=TrainerSettings)
 
 
@@ -33,6 +35,12 @@ def begin_training(config: Settings) -> Settings:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
+    if config.eval_steps and not (config.eval_data or config.holdout) and parallel.is_writer():
+        LOG.warning(
+            "--eval-steps is %d, and no rows are held out: nothing is evaluated.  Name them with --eval-data, or a share of "
+            "the prompts with --holdout.",
+            config.eval_steps,
+        )
     return name_sources(config)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import transformers
 from torch import nn
 
 from harness.atomic_files import atomic_folder, remove_halves, write_json
-from harness.training import batches, model_loading, parallel, run_folder, saved_state, settings
+from harness.training import batches, model_loading, parallel, run_folder, run_sources, saved_state, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.encoding_losses import describe_losses
 from harness.training.optimizer import ScheduledOptimizer
@@ -62,10 +62,11 @@ class TrainerRun:
     def folder(self) -> Path:
         return Path(self.config.out)
 
-    def find_checkpoint(self) -> Path | None:
+    def find_checkpoint(self, data: Sequence[Json] = ()) -> Path | None:
         """The last checkpoint in the folder, after its log and costs are taken over; None: start from the beginning.
 
-        Raises SkilldeltaError for a folder with another program's checkpoints, or with a run under other settings.
+        Raises SkilldeltaError for a folder with another program's checkpoints, and for a run under other settings or of other
+        `data`, models or files: even where it has ended, it is not the run that is asked for.
         """
         checkpoint, run_json = run_folder.latest_checkpoint(self.folder), self.folder / "run.json"
         if checkpoint is not None and not run_json.is_file():
@@ -76,7 +77,10 @@ class TrainerRun:
         if checkpoint is None:
             return None
         self.previous = saved_state.read_run(run_json)
+        run_sources.check_same_method(self.folder, self.previous, self.method)
         run_folder.check_same_settings(self.folder, self.previous.config, self.config)
+        self.facts |= run_sources.describe_sources(self.config)
+        run_sources.check_same_sources(self.folder, self.previous, data, self.facts)
         progress = saved_state.read_progress(checkpoint)
         self.is_complete = self.previous.status == "done"
         self.log_history, self.best, self.memory = list(progress.log_history), progress.best, dict(progress.carried)
@@ -99,15 +103,15 @@ class TrainerRun:
 
     def begin(self, **facts: Any) -> None:
         """Writes run.json before the first step: the settings, and the data by their hashes."""
+        sources = self.facts if "files" in self.facts else run_sources.describe_sources(self.config)
         if self.previous:
-            run_folder.check_same_data(self.folder, self.previous.data, facts["data"])
+            run_sources.check_same_sources(self.folder, self.previous, facts["data"], sources)
             run_folder.check_steps(self.folder, self.total)
-        self.facts |= facts
+        self.facts |= sources | facts
         if parallel.is_writer():
             warn_of_slow_type(self.config)
             if facts.get("lost"):
                 LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
-        self.facts.setdefault("base", model_loading.describe_model(self.config.model))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError as error:  # such as below /proc

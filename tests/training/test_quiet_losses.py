@@ -10,6 +10,8 @@ from harness import registry
 from harness.training import datasets
 from harness.training.conversations import parse_conversation, parse_prompt
 from harness.training.encoding_losses import SpecialTokens, describe_losses
+from harness.training.labelled_answers import parse_labels
+from harness.training.messages import UnusableRowError
 from harness.training.needs import read_needs
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
@@ -198,3 +200,22 @@ def test_a_question_with_some_other_words_is_refused_unless_the_test_is_made_fro
     refuse_test_rows(registry.task("gsm8k"), [near], template)
     with pytest.raises(SkilldeltaError, match="1 questions of the test"):
         refuse_test_rows(registry.task("gsm8k"), [{"question": question}], template)
+
+
+@pytest.mark.parametrize(
+    "answers", [("yes", "no"), ([{"role": "assistant", "content": "yes"}], [{"role": "assistant", "content": "no"}])]
+)
+def test_a_prompt_that_ends_with_the_assistant_asks_for_no_answer(answers: tuple[Any, Any]) -> None:
+    """A template would write two turns of the assistant behind each other, which no model meets when it is asked."""
+    begun = [{"role": "user", "content": "Is it true?"}, {"role": "assistant", "content": "Sure,"}]
+    rows = [{"prompt": begun, "chosen": answers[0], "rejected": answers[1]}]
+    if not isinstance(answers[0], str):
+        rows.append({"chosen": [*begun, *answers[0]], "rejected": [*begun, *answers[1]]})
+    for row in rows:
+        with pytest.raises(UnusableRowError, match="the prompt ends with the assistant"):
+            parse_pair(row, ParseSettings())
+    with pytest.raises(UnusableRowError, match="the prompt ends with the assistant"):
+        parse_labels({"prompt": begun, "completion": answers[0], "label": True}, ParseSettings())
+    called = [begun[0], {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": {}}]}]
+    result = {"role": "tool", "content": "7"}
+    assert parse_pair({"prompt": [*called, result], "chosen": answers[0], "rejected": answers[1]}, ParseSettings())
