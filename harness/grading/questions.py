@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from harness.grading.criteria import compares_answers
 from harness.types import Judge, Message
 
 NO_VERDICT = "the judge gave no verdict"
@@ -81,7 +82,8 @@ def grade_all(judge: object, questions: Sequence[JudgeQuestion]) -> list[Grade]:
     if isinstance(judge, BatchJudge):
         return [check_grade(grade) for grade in judge.grade_all(questions)]
     assert isinstance(judge, Judge)
-    return [check_grade(Grade(judge.grade(q.prompt, q.response, q.reference))) for q in questions]
+    references = [q.reference if compares_answers(q.criterion, q.reference) else "" for q in questions]  # else right answers
+    return [check_grade(Grade(judge.grade(q.prompt, q.response, r))) for q, r in zip(questions, references, strict=True)]
 
 
 def check_grade(grade: Grade) -> Grade:
