@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudySettings
 from harness.studies.grid_checks import check_stage_names, reward_name, reward_recipes
 from harness.studies.places import absolute_paths
 from harness.studies.runner import Stage
+from harness.studies.stage_inputs import find_places
 from harness.training.needs import read_needs
 from harness.world.ratings import DATA_KINDS
 
@@ -28,7 +29,7 @@ class StudyPlan:
         self.runs = list(expand_grid(study))
         self.first_base = next(iter(study.bases))
         self.rewards = reward_recipes(self.runs)
-        stages = list(self.make_stages())
+        stages = [replace(stage, reads=find_places(stage.arguments)) for stage in self.make_stages()]
         check_stage_names([stage.name for stage in stages], self.runs, study.bases)
         self.stages = {stage.name: stage for stage in stages}
 

@@ -206,6 +206,6 @@ def test_the_first_judge_by_a_language_model_does_not_compare_with_nothing() -> 
         def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
             yield from enumerate([Response("A")] * len(requests))
 
-    single, pair = PairwiseJudge(FirstAnswer()).grade_all(questions)
+    single, pair = PairwiseJudge(FirstAnswer()).grade_all(questions)  # type: ignore[arg-type]
     assert (single.value, "cannot grade one alone" in single.why) == (None, True)
     assert pair.value == 0.5, "always the first: the two orders cancel out"

@@ -77,7 +77,7 @@ def test_a_reward_model_that_scores_nothing_chooses_nothing(monkeypatch: pytest.
         best_of_n.score_draws("rm", [drawn((1, 0), (0, 1))])
 
 
-def store_drawn(results: Results, name: str, state: str) -> None:
+def store_drawn(results: Results, name: str, state: Any) -> None:
     results.add(Checkpoint(name, "", "x", content=name), {"weights": name})
     cell = results.cell(name, "sums")
     with SampleWriter(cell):

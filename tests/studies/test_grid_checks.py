@@ -91,6 +91,14 @@ def test_settings_with_several_values_and_places_reach_the_stage(tmp_path: Path,
     assert {f"--include-path={tmp_path}/rm", f"--include-path={tmp_path}/pairs.jsonl"} <= set(stages["score-sft-sft"].arguments)
 
 
+def test_stages_read_what_lies_outside_of_the_study(tmp_path: Path) -> None:
+    (tmp_path / "few.yaml").write_text("summary: few\ntasks: [{task: world_sums}]\n")
+    stages = plan(tmp_path, tasks=str(tmp_path / "few.yaml")).stages
+    assert stages["dpo-ours-sft-s0"].reads == (str(tmp_path / "sft"), str(tmp_path / "pairs.jsonl"))
+    assert stages["score-sft-sft"].reads == (str(tmp_path / "sft"), str(tmp_path / "few.yaml"))
+    assert stages["score-dpo-ours-sft"].reads == (str(tmp_path / "few.yaml"),)
+
+
 def test_a_name_that_looks_like_a_pattern_stands_for_its_own_folder(tmp_path: Path) -> None:
     """What a changed stage removes are its own outputs, and no others."""
     names = ["*", "kept", "dpo[1]"]
