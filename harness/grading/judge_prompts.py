@@ -82,5 +82,7 @@ def lists_letters(reply: str, first: str, others: str) -> bool:
     """Whether a reply that begins with a letter goes on with others in the same way: "A, B or C", or a line for each."""
     head = rf"\W*(?:(?i:answer|option|verdict)\W+)?{first}"
     words = re.match(rf"{head}\W+(?:(?:or|and)\W+)?[{others}](?:\s*(?:$|[^\w\s'’])|\s+(?:or|and)\b)", reply)
-    lines = re.match(rf"{head}\W*?([:.)])[^\n]*\n(?:[^\n]*\n)*?[^\w\n]*(?:(?i:answer|option)\W+)?[{others}][^\w\n]*?\1", reply)
+    lines = re.match(
+        rf"{head}(?>\W*?([:.)]))[^\n]*\n(?:[^\n]*\n)*?[^\w\n]*(?:(?i:answer|option)\W+)?[{others}][^\w\n]*?\1", reply
+    )
     return words is not None or lines is not None
