@@ -38,6 +38,7 @@ from harness.cli import (
 )
 from harness.cli.missing_options import list_choices
 from harness.cli.screen import fail
+from harness.cli.spellings import current_flags
 from harness.library_messages import make_libraries_printable
 from harness.results_marker import forget_new, remove_unused
 from harness.rust_panics import panics_as_errors
@@ -71,29 +72,11 @@ GROUPS = {
     "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),
 }
 CTRL_C_CODE = 130  # the shells' exit code of what Ctrl-C ended
-# Spellings of flags that scripts may still use; the help names the present one alone.
-OLD_FLAGS = {"--out": "--output", "--model": "--backend", "--model-args": "--backend-args", "--family": "--correction"}
 
 for group, modules in GROUPS.items():
     for verb in (verb for verbs in modules for verb in verbs):
         app.command(verb.__name__.removesuffix("_").replace("_", "-"), rich_help_panel=group)(verb)
 app.command("train", rich_help_panel="Train", context_settings=train.OPEN)(train.train)
-
-
-def current_flags(arguments: Sequence[str]) -> list[str]:
-    """The arguments with each flag in its present spelling: hyphens for underscores, new names for old ones.
-
-    `train` reads its own settings, among which `--model` is the model to train.
-    """
-    if not arguments or arguments[0] == "train":
-        return list(arguments)
-    return [current_flag(argument) if argument.startswith("--") else argument for argument in arguments]
-
-
-def current_flag(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    name = name.replace("_", "-")
-    return OLD_FLAGS.get(name, name) + equals + value
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -34,10 +34,7 @@ def study(
     full: Full = False,
 ) -> None:
     """A grid of base x data x method x reward model x prompts x seeds: trained, scored, compared.  Interrupted, it goes on."""
-    from harness.studies import file as files
-    from harness.studies.plan import StudyPlan
-
-    study_plan = StudyPlan(files.read_study_file(files.find_study(file), full))
+    study_plan = read_plan(file, full)
     if plan:
         print_plan(study_plan, output, jobs or os.cpu_count() or 1)
         return
@@ -51,20 +48,28 @@ def demo(
     real: Annotated[bool, typer.Option("--real", help="A real model of 135 M parameters on real data instead.")] = False,
 ) -> None:
     """The whole path on the embedded world: models made on the spot, tuned by DPO and PPO, scored, compared.  Minutes."""
-    from harness.studies import file as files
-    from harness.studies.plan import StudyPlan
-
     if real:
         from harness.comparison.decision import decide
         from harness.studies.real_model import prepare_environment
 
         prepare_environment(output, note)
-        comparison = run_study(StudyPlan(files.read_study_file(files.find_study("smollm2-quick"), full)), output, jobs)
+        comparison = run_study(read_plan("smollm2-quick", full), output, jobs)
         say(decide(comparison).sentence)
         return
-    run_study(StudyPlan(files.read_study_file(files.find_study("unpacking-quick"), full)), output, jobs)
+    run_study(read_plan("unpacking-quick", full), output, jobs)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
     say("  skilldelta compare results --baseline SFT -o report")
+
+
+def read_plan(name: str, full: bool) -> StudyPlan:
+    """The plan of a study by its name or file, checked as far as that goes without running anything."""
+    from harness.cli.study_flags import check_score_flags
+    from harness.studies import file as files
+    from harness.studies.plan import StudyPlan
+
+    plan = StudyPlan(files.read_study_file(files.find_study(name), full))
+    check_score_flags(plan.study)
+    return plan
 
 
 def run_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:

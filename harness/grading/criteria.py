@@ -92,8 +92,11 @@ CRITERIA = {
 
 
 def compares_answers(name: str, reference: str) -> bool:
-    """Whether a question is about two answers, of which either may be empty; other judges than models know no criteria."""
-    return bool(reference) or (name in CRITERIA and CRITERIA[name].pairwise)
+    """Whether a question is about two answers, of which either may be empty.
+
+    Without a criterion a reference is another answer; a criterion about one answer may be shown right answers as its reference.
+    """
+    return CRITERIA[name].pairwise if name in CRITERIA else bool(reference)
 
 
 def criterion_of(name: str, has_reference: bool) -> Criterion:

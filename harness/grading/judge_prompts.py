@@ -61,7 +61,8 @@ def read_letter(reply: str, count: int) -> str:
     """The letter that a reply names, of the first `count`; "" where it names none, or several.
 
     Read are: [[A]], which other programs ask for; a letter at the beginning ("A", "**B**", "A: ..."; not "A good answer"); and
-    what the last line states ("Answer: B", "The verdict is **A**.", "Answer B is better").
+    what the last line states ("Answer: B", "The verdict is **A**.", "Answer B is better").  A list of letters, as of a judge
+    that repeats which there are, and a line for each ("A: short.\\nB: long."), choose none.
     """
     letters = LETTERS[:count]
     if bracket_letters := set(re.findall(rf"\[\[([{letters}])\]\]", reply)):
@@ -72,5 +73,16 @@ def read_letter(reply: str, count: int) -> str:
     last_letters += re.findall(
         rf"(?i:answer|summary|response)\s+([{letters}])\s+(?i:is|was)\s+(?i:the\s+)?(?i:better|best)\b", last_line
     )
-    named_letters = {*last_letters, *([leading[1]] if leading else [])}
+    is_chosen = leading is not None and not lists_letters(reply, leading[1], letters.replace(leading[1], ""))
+    named_letters = {*last_letters, *([leading[1]] if leading and is_chosen else [])}
     return named_letters.pop() if len(named_letters) == 1 else ""
+
+
+def lists_letters(reply: str, first: str, others: str) -> bool:
+    """Whether a reply that begins with a letter goes on with others in the same way: "A, B or C", or a line for each."""
+    head = rf"\W*(?:(?i:answer|option|verdict)\W+)?{first}"
+    words = re.match(rf"{head}\W+(?:(?:or|and)\W+)?[{others}](?:\s*(?:$|[^\w\s'’])|\s+(?:or|and)\b)", reply)
+    lines = re.match(
+        rf"{head}(?>\W*?([:.)]))[^\n]*\n(?:[^\n]*\n)*?[^\w\n]*(?:(?i:answer|option)\W+)?[{others}][^\w\n]*?\1", reply
+    )
+    return words is not None or lines is not None

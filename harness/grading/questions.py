@@ -80,8 +80,11 @@ def grade_all(judge: object, questions: Sequence[JudgeQuestion]) -> list[Grade]:
     """A verdict for each question, from a judge of either protocol."""
     if isinstance(judge, BatchJudge):
         return [check_grade(grade) for grade in judge.grade_all(questions)]
+    from harness.grading.criteria import compares_answers  # here, because most judges are asked many at once
+
     assert isinstance(judge, Judge)
-    return [check_grade(Grade(judge.grade(q.prompt, q.response, q.reference))) for q in questions]
+    references = [q.reference if compares_answers(q.criterion, q.reference) else "" for q in questions]  # else right answers
+    return [check_grade(Grade(judge.grade(q.prompt, q.response, r))) for q, r in zip(questions, references, strict=True)]
 
 
 def check_grade(grade: Grade) -> Grade:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.file_hashes import content_identity
-from harness.grading.criteria import CRITERIA
+from harness.grading.criteria import CRITERIA, compares_answers
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.integrity import DAMAGED, find_problem
 from harness.name_value_pairs import parse_pairs
@@ -20,6 +20,7 @@ from harness.visible_text import first_line, printable, replace_surrogates
 
 BATCH = 32  # texts at once
 FIRST_POSITION = 2  # RoBERTa counts positions from here, so that its window is so much shorter than its table
+NO_PAIRS = "a classifier reads one answer alone, and cannot tell which of two is better"
 BAD = "1"  # the label that is bad where nothing else is said
 
 
@@ -43,7 +44,12 @@ class ClassifierJudge:
         for start in range(0, len(order), size):
             places = order[start : start + size]
             values |= zip(places, self.good_probabilities([questions[p].response for p in places]), strict=True)
-        return [Grade(values[place], option_name(question, values[place])) for place, question in enumerate(questions)]
+        return [
+            Grade(None, why=NO_PAIRS)
+            if compares_answers(question.criterion, question.reference)
+            else Grade(values[place], option_name(question, values[place]))
+            for place, question in enumerate(questions)
+        ]
 
     @property
     def can_pad(self) -> bool:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import config, registry
+from harness.grading.criteria import compares_answers
 from harness.grading.preferences import first_probability
+from harness.grading.questions import Grade, JudgeQuestion
 from harness.types import Checkpoint, Model, Request, Response, SkilldeltaError
 
 PROMPT = """\
@@ -27,6 +29,7 @@ Answer B:
 {b}
 
 Which answer is better? Reply with one letter, A or B, and nothing else."""
+NO_SINGLE = "this judge compares two answers, and cannot grade one alone: llm:BACKEND:MODEL can"
 LETTERS = ("A", "B")
 LETTER = re.compile(r"\W*([AB])\s*(?:$|[^\w\s])")  # "A", "**B**", "A: ..."; not "A good answer"
 
@@ -36,6 +39,14 @@ class PairwiseJudge:
     """The judge asks twice, with the answer first and with the reference first: a preference for one place cancels out."""
 
     model: Model
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+        """A preference for each question about two answers; none for another: it would be compared with an empty text."""
+        is_pair = [compares_answers(q.criterion, q.reference) for q in questions]
+        return [
+            Grade(self.grade(q.prompt, q.response, q.reference)) if pair else Grade(None, why=NO_SINGLE)
+            for q, pair in zip(questions, is_pair, strict=True)
+        ]
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
         """The mean probability of the answer's letter; None if the model names no letter."""

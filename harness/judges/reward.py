@@ -1,7 +1,8 @@
 """A reward model as a judge, on this machine: `reward:FOLDER[,base=FOLDER]`; a run folder stands for its last checkpoint.
 
 Of two answers it prefers by the Bradley-Terry probability, the logistic function of the difference of rewards; one answer alone
-gets the logistic function of its reward, which is 1/2 at the mean of the rewards that the model's card has.
+gets the logistic function of its reward, which is 1/2 at the mean of the rewards that the model's card has.  Whether an answer
+is true, harmless or a refusal is no question for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from harness import fingerprint
 from harness.checkpoint_folders import describe_path
-from harness.grading.criteria import compares_answers
+from harness.grading.criteria import BETTER, GOOD, RATING, SUMMARY, compares_answers
 from harness.grading.preferences import first_probability
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.integrity import ADAPTER, DAMAGED, SINGLE, find_problem
@@ -21,11 +22,16 @@ from harness.name_value_pairs import parse_pairs
 from harness.types import Message, SkilldeltaError, digest
 from harness.visible_text import replace_surrogates
 
-READING = "prompts are whole conversations"  # how a question is put to the model: a part of what graded
+READING = (
+    "prompts are whole conversations; references are other answers"  # how a question is put to the model: a part of what graded
+)
+
+
+QUALITIES = ("", BETTER, GOOD, RATING, SUMMARY)  # criteria that a reward can stand for
 
 
 class RewardJudge:
-    """Grades by rewards; it has no criteria, and no liking for a place: each answer is read alone."""
+    """Grades by rewards: how good an answer is, and nothing else; without a liking for a place, as each is read alone."""
 
     def __init__(self, folder: str) -> None:
         from harness.training.answer_rewards import RewardScorer
@@ -44,12 +50,18 @@ class RewardJudge:
         compared = [(p, whole(q.reference)) for p, q, pair in zip(prompts, questions, is_pair, strict=True) if pair]
         references = self.scorer.score(compared)
         remaining = iter(references)
-        return [grade_rewards(r, next(remaining) if pair else 0.0) for r, pair in zip(responses, is_pair, strict=True)]
+        grades = [grade_rewards(r, next(remaining) if pair else 0.0) for r, pair in zip(responses, is_pair, strict=True)]
+        pairs = zip(questions, grades, strict=True)
+        return [grade if q.criterion in QUALITIES else refuse_criterion(q.criterion) for q, grade in pairs]
 
     def prompt_of(self, question: JudgeQuestion) -> str | tuple[Message, ...]:
         """The conversation, for a model that has learnt any; else its text."""
         turns = question.conversation if self.scorer.reads_conversations else ()
         return tuple(Message(m.role, replace_surrogates(m.content)) for m in turns) or replace_surrogates(question.prompt)
+
+
+def refuse_criterion(name: str) -> Grade:
+    return Grade(None, why=f"a reward model says how good an answer is, and cannot tell the criterion {name!r}")
 
 
 def grade_rewards(response: float | None, reference: float | None) -> Grade:

@@ -7,6 +7,7 @@ OUTPUT is made, with a checkpoint `first` that gave the first draw, as one who d
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,8 +43,16 @@ class TaskDraws:
 
 
 def read_draws(results: Results) -> Iterator[TaskDraws]:
-    """Every task of a results folder."""
-    for _, record, cell in results.cells():
+    """Every task of a results folder.  SkilldeltaError for draws of several checkpoints, and for a task that is not done."""
+    cells = list(results.cells())
+    if len(names := sorted({name for name, *_ in cells})) > 1:
+        raise SkilldeltaError(
+            f"{results.folder} holds draws of {', '.join(names)}: best-of-n chooses among the draws of one checkpoint.  Score "
+            "each into a folder of its own."
+        )
+    for name, record, cell in cells:
+        if record.state != "done":
+            raise SkilldeltaError(f"{record.task.name} of {name} is {record.state}, not done: score it to its end first.")
         task = registry.task(record.task.name)
         rows = results.rows(task.name)
         samples_by_example: dict[str, list[Sample]] = {}
@@ -57,14 +66,20 @@ def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]
     """A reward model's scores: [task][example][draw].
 
     It reads what the task's scorer and a judge read: the answer without the reasoning before it.  Where nothing is left, and
-    where it cannot read the answer, a draw is worth less than any other.
+    where it cannot read the answer, a draw is worth less than any other.  SkilldeltaError where that is so of all draws.
     """
     from harness.training.answer_rewards import RewardScorer  # loads torch: a first draw is taken without
 
     pairs = [pair for task in tasks for pair in prompts_and_answers(task)]
     rewards = iter(RewardScorer(run).score([(prompt, answer) for prompt, answer in pairs if answer.strip()]))
     worths = [next(rewards) if answer.strip() else None for _, answer in pairs]
-    flat = iter([float("-inf") if worth is None else worth for worth in worths])
+    finite = [worth if worth is not None and math.isfinite(worth) else -math.inf for worth in worths]
+    if pairs and max(finite) == -math.inf:
+        raise SkilldeltaError(
+            f"{run} gives no reward for any draw, so that it chooses nothing: the answers are empty, its chat template cannot "
+            "write these conversations, or its weights are damaged."
+        )
+    flat = iter(finite)
     return [[[next(flat) for _ in draws] for draws in t.samples] for t in tasks]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from harness import config, registry, suites
 from harness.bounded_files import read_json
 from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudyBase, StudySettings
-from harness.studies.plan import StudyPlan, reward_name
+from harness.studies.grid_checks import reward_name
+from harness.studies.plan import StudyPlan
 from harness.training.needs import read_needs
 
 # Measured on the studies that come with the program, on one core of an AMD server: training takes about (parameters + 0.25 M)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry, suites
-from harness.bounded_files import is_there
 from harness.own_packages import ROOT
 from harness.studies import claims_file
 from harness.studies.grid import (
@@ -27,6 +26,8 @@ from harness.studies.grid import (
     WorldSize,
     expand_grid,
 )
+from harness.studies.grid_checks import check_amounts, check_grid_settings, check_runs_elsewhere
+from harness.studies.places import absolute_path
 from harness.training.needs import Needs, read_needs
 from harness.training.reward_settings import PREFIX as TASK
 from harness.types import SkilldeltaError, unknown_name
@@ -36,7 +37,7 @@ from harness.yaml_files import find_yaml
 
 FOLDER = ROOT / "harness" / "studies"  # those that come with the program
 MAX_RUNS = 10_000  # of a grid
-RUN_NAME = re.compile(r"[^/\0]{1,200}")
+RUN_NAME = re.compile(r"(?!\.{1,2}$)[^/\0]{1,200}")
 SECRET_NAME = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")  # ${NAME}, or ${NAME:-what stands for it where it is not set}
 
@@ -110,15 +111,8 @@ def list_values(values: Mapping[str, Any]) -> dict[str, Any]:
         lists = {k: v for k, v in entry.items() if k in ("settings", "label", "run", "full") or isinstance(v, list)}
         methods_of_entry = lists.get("method", [entry.get("method")])
         lists["method"] = [OLD_NAMES.get(str(m), m) for m in methods_of_entry]
-        entries_of_lists.append(
-            {k: lists.get(k, [v]) for k, v in entry.items()} | {"run": absolute_path(str(entry.get("run", "")))}
-        )
+        entries_of_lists.append({k: lists.get(k, [v]) for k, v in entry.items()} | {"run": absolute_path(entry.get("run", ""))})
     return {**values, "grid": entries_of_lists}
-
-
-def absolute_path(path: str) -> str:
-    """A path that exists as an absolute one, for stages run elsewhere; else as it is: a Hub name."""
-    return str(Path(path).resolve()) if path and is_there(path) else path
 
 
 NAMED_PARTS = {"bases": StudyBase, "data": PreferenceSource, "prompts": PromptSource}
@@ -175,7 +169,10 @@ def check_names(study: StudySettings) -> None:
         for method in entry.method:
             if not entry.run and method != COPY:
                 check_settings(method, entry.settings)
+    check_amounts(study)
+    check_grid_settings(study)
     check_run_names(study)
+    check_runs_elsewhere(expand_grid(study))
 
 
 def check_run_names(study: StudySettings) -> None:

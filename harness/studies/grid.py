@@ -149,6 +149,14 @@ class PlannedRun:
         }
 
 
+def write_flags(name: str, value: Any) -> list[str]:
+    """A setting as flags of a command: true is the flag alone, false and null are none, a list is the flag once for each."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool) or value is None:
+        return [flag] if value else []
+    return [f"{flag}={each}" for each in (value if isinstance(value, list) else [value])]
+
+
 def expand_grid(study: StudySettings) -> Iterator[PlannedRun]:
     """Every run of the grid, in its order."""
     first = next(iter(study.bases))

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
+from harness.atomic_files import folder_name
 from harness.grouping import group_by
-from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudySettings, expand_grid
+from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudySettings, expand_grid, write_flags
+from harness.studies.grid_checks import check_stage_names, reward_name, reward_recipes
+from harness.studies.places import absolute_paths
 from harness.studies.runner import Stage
+from harness.studies.stage_inputs import find_places
 from harness.training.needs import read_needs
 from harness.world.ratings import DATA_KINDS
 
@@ -23,8 +28,10 @@ class StudyPlan:
         self.study = study
         self.runs = list(expand_grid(study))
         self.first_base = next(iter(study.bases))
-        self.rewards = {reward_name(r): r for r in self.runs if r.reward != NONE and not r.run and not r.has_reward}
-        self.stages = {stage.name: stage for stage in self.make_stages()}
+        self.rewards = reward_recipes(self.runs)
+        stages = [replace(stage, reads=find_places(stage.arguments)) for stage in self.make_stages()]
+        check_stage_names([stage.name for stage in stages], self.runs, study.bases)
+        self.stages = {stage.name: stage for stage in stages}
 
     def make_stages(self) -> Iterator[Stage]:
         yield from self.base_stages()
@@ -48,12 +55,15 @@ class StudyPlan:
             yield from self.best_of_n_stages()
         yield from self.scoring_stages()
 
+    def settings(self, method: str, own: Sequence[tuple[str, Any]] = ()) -> dict[str, Any]:
+        """A method's settings in this study, and an entry's `own` over them."""
+        return absolute_paths({**self.study.settings.get(method, {}), **dict(own)})
+
     # models to start from
 
     def base_stages(self) -> Iterator[Stage]:
         """Pre-training and SFT of every base that is made here, the largest first: the rest waits for it."""
         own_bases = {name: base for name, base in self.study.bases.items() if not base.path}
-        settings = self.study.settings
         if own_bases:
             sizes = {name: base.documents for name, base in own_bases.items()}
             amounts = {"documents": max(sizes.values()), **asdict(self.study.world), "prompts_of": self.skills_of_prompts()}
@@ -61,14 +71,11 @@ class StudyPlan:
                 "data", ("data", "data", json.dumps(amounts, sort_keys=True)), (), "write the world's texts", ("data",)
             )
         for name in sorted(own_bases, key=lambda n: -int(own_bases[n].shape.get("hidden", 64))):
-            flags = {"data": "data/corpus.jsonl", "limit": own_bases[name].documents} | dict(
-                settings.get(BUILDERS["base model"], {})
-            )
+            flags = {"data": "data/corpus.jsonl", "limit": own_bases[name].documents} | self.settings(BUILDERS["base model"])
             flags |= dict(own_bases[name].shape)
             yield training_stage(f"base-{name}", BUILDERS["base model"], flags, ("data",), f"pre-train the base model {name!r}")
-            flags = {"model": f"runs/base-{name}", "data": "data/chats.jsonl,data/replay.jsonl"} | dict(
-                settings.get(BUILDERS["SFT model"], {})
-            )
+            flags = {"model": f"runs/base-{name}", "data": "data/chats.jsonl,data/replay.jsonl"}
+            flags |= self.settings(BUILDERS["SFT model"])
             yield training_stage(
                 f"sft-{name}", BUILDERS["SFT model"], flags, (f"base-{name}",), f"fine-tune {name!r} on chats of mixed quality"
             )
@@ -116,8 +123,7 @@ class StudyPlan:
         }
         is_own = recipe.makes == "reward model"
         method = recipe.method if is_own else BUILDERS["reward model"]
-        flags |= dict(self.study.settings.get(method, {}))
-        flags |= dict(recipe.settings) if is_own else {}
+        flags |= self.settings(method, recipe.settings if is_own else ())
         needs = (*self.sft_stages(recipe.reward, self.first_base), *self.pair_stages(recipe))
         return training_stage(name, method, flags, needs, f"train a reward model of size {recipe.reward!r} on {recipe.data!r}")
 
@@ -137,7 +143,7 @@ class StudyPlan:
         elif recipe.prompts != NONE:
             files = self.study.prompts[recipe.prompts].files
             flags |= {"data": ",".join(files) if files else f"data/prompts-{recipe.prompts}.jsonl"}
-        flags |= dict(self.study.settings.get(recipe.method, {})) | dict(recipe.settings)
+        flags |= self.settings(recipe.method, recipe.settings)
         return training_stage(recipe.name, recipe.method, flags, needs, f"{trainer.stage}: {recipe.name}")
 
     # scores
@@ -157,12 +163,12 @@ class StudyPlan:
         )
         for names in group_seeds(list(self.rewards)):
             arguments = ("harness.studies.best_of_n", "draws", "best-of-n", *(f"runs/{n}" for n in names))
-            writes = tuple(f"best-of-n/{n}" for n in names)
+            writes = tuple(f"best-of-n/{escape(folder_name(n))}" for n in names)
             kind = without_seed(names[0])
             yield Stage(f"choose-{kind}", arguments, ("first", *names), f"let it choose among the draws: {kind}", writes)
 
     def scoring_flags(self, output: str) -> tuple[str, ...]:
-        flags = [f"--{k.replace('_', '-')}={v}" for k, v in self.study.score.items()]
+        flags = [flag for name, value in absolute_paths(self.study.score).items() for flag in write_flags(name, value)]
         return ("--suite", self.study.tasks, "-o", output, *flags)
 
     def scoring_stages(self) -> Iterator[Stage]:
@@ -177,7 +183,7 @@ class StudyPlan:
         for names in filter(None, [*([b] for b in bases), *group_seeds(own_policies), foreign_policies]):
             paths = [self.run_folder(n, runs) for n in names]
             needs = tuple(n for n, p in zip(names, paths, strict=True) if p == f"runs/{n}")
-            writes = tuple(f"results/{n}@*" for n in names)
+            writes = tuple(f"results/{escape(folder_name(n))}@*" for n in names)
             kind = "other-programs" if names is foreign_policies and len(names) > 1 else without_seed(names[0])
             yield Stage(
                 f"score-{kind}", ("harness", "score", *paths, *self.scoring_flags("results")), needs, f"score {kind}", writes
@@ -194,12 +200,6 @@ class StudyPlan:
         return outside or f"runs/{name}"
 
 
-def reward_name(recipe: PlannedRun) -> str:
-    """The name of the reward model that a recipe uses."""
-    size = [recipe.size] if recipe.size not in ("full", NONE) else []
-    return "-".join(["reward", recipe.data, *size, recipe.reward, f"s{recipe.seed}"])
-
-
 def group_seeds(names: Sequence[str]) -> list[list[str]]:
     """Names that differ only in their seed, together."""
     return list(group_by(names, without_seed).values())
@@ -211,15 +211,20 @@ def without_seed(name: str) -> str:
 
 
 def training_stage(name: str, method: str, flags: Mapping[str, Any], needs: tuple[str, ...], says: str) -> Stage:
-    arguments = ("harness", "train", method, f"--out=runs/{name}", *(f"--{k}={v}" for k, v in flags.items()))
-    return Stage(name, arguments, needs, says, (f"runs/{name}",))
+    arguments = ("harness", "train", method, f"--out=runs/{name}", *(write_flag(k, v) for k, v in flags.items()))
+    return Stage(name, arguments, needs, says, (f"runs/{escape(name)}",))
+
+
+def write_flag(name: str, value: Any) -> str:
+    """A setting as `skilldelta train` reads it: several values with commas between them."""
+    return f"--{name}={','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
 def world_stage(
     name: str, arguments: tuple[str, ...], needs: tuple[str, ...], says: str, writes: tuple[str, ...] = ()
 ) -> Stage:
     """A stage that is no command of the program's own (harness.studies.work)."""
-    return Stage(name, ("harness.studies.work", *arguments), needs, says, writes or (f"runs/{name}",))
+    return Stage(name, ("harness.studies.work", *arguments), needs, says, writes or (f"runs/{escape(name)}",))
 
 
 def last_checkpoint(folder: Path) -> Path:

@@ -1,7 +1,8 @@
 """Stages of work that depend on each other: what is missing is run, side by side where there is room, resumable.
 
-A stage is one command of this program in a process of its own.  Its mark holds the hash of the command and of the stages that
-it needs: a changed setting runs what follows from it again, on empty folders, and nothing else; an interrupted stage goes on.
+A stage is one command of this program in a process of its own.  Its mark holds the hash of the command, of what it reads from
+elsewhere and of the stages that it needs: a changed setting, or a changed file, runs what follows from it again, on empty
+folders, and nothing else; an interrupted stage goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 
 from harness.atomic_files import write_bytes, write_json
 from harness.bounded_files import UnreadableFileError, read_end, read_json
+from harness.studies.stage_inputs import hash_inputs
 from harness.studies.stage_process import fork_server, run_stage
 from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError, digest
@@ -32,7 +34,7 @@ PROBE, PROBE_SIZE = "room-for-a-log", 1 << 16  # a file, and its bytes
 class Stage:
     """`arguments` follow `python -m`, in the stages' folder.
 
-    `needs` are names of stages; `writes` are what the stage leaves, as patterns below the folder.
+    `needs` are names of stages; `writes` are what it leaves, as patterns below the folder.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     says: str = ""  # what it does, for people
     writes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()  # files and folders outside, whose content its outcome follows from
 
 
 class StageListener(Protocol):
@@ -72,14 +75,23 @@ class Runner:
         except graphlib.CycleError as error:
             raise SkilldeltaError(f"These stages need each other in a circle: {', '.join(error.args[1])}.") from error
         self.keys: dict[str, str] = {}  # hashes of everything that a stage's outcome follows from
+        self.inputs: dict[str, dict[str, str]] = {}  # hashes of what stages read; without the stages of older marks
         self.finished_stages: set[str] = set()
         for stage in (self.stages[name] for name in order):
-            self.keys[stage.name] = digest([stage.arguments, [self.keys[n] for n in stage.needs]])
             mark = self.read_mark(stage)
+            self.keys[stage.name] = self.make_key(stage, mark)
             if set(stage.needs) <= self.finished_stages and mark.get("done") and mark["key"] == self.keys[stage.name]:
                 self.finished_stages.add(stage.name)
         self.running: list[RunningStage] = []
         self.failures: dict[str, SkilldeltaError] = {}
+
+    def make_key(self, stage: Stage, mark: Mapping[str, Any]) -> str:
+        """The hash of what the stage's outcome follows from.  A mark of an older version does not know what the stage read."""
+        facts: list[Any] = [stage.arguments, [self.keys[n] for n in stage.needs]]
+        if "inputs" not in mark and mark.get("key") == digest(facts):
+            return digest(facts)
+        self.inputs[stage.name] = hash_inputs(stage.reads, mark)
+        return digest([*facts, self.inputs[stage.name]] if stage.reads else facts)
 
     def mark_file(self, stage: Stage) -> Path:
         return self.folder / "stages" / f"{stage.name}.json"
@@ -117,6 +129,7 @@ class Runner:
         """Begins a stage.  What an earlier form of it left is removed; what it left itself is gone on from."""
         self.log_file(stage).parent.mkdir(parents=True, exist_ok=True)
         facts = {"key": self.keys[stage.name], "arguments": list(stage.arguments), "done": False}
+        facts |= {"inputs": self.inputs[stage.name]} if stage.name in self.inputs else {}
         if self.read_mark(stage).get("key") != facts["key"]:
             self.remove_outputs(stage)
         write_json(self.mark_file(stage), facts)

@@ -63,11 +63,19 @@ def test_options_keep_their_values_whatever_letter_they_stand_at(reverse: bool) 
         ("Both are fine, A first.\nMy verdict: [[A]]", "A"), ("Both name it.\n\nThe better answer is **B**.", "B"),
         ("Answer A is better.", "A"), ("A\nbecause it is shorter", "A"),
         ("A good answer.", ""), ("An answer", ""), ("", ""), ("Both are fine.", ""), ("[[A]] or [[B]]", ""), ("As asked.", ""),
+        ("A, B", ""), ("A\nB", ""), ("(A) (B)", ""), ("A) or B)", ""), ("A: it is short.\nB: it is long.", ""),
+        ("**A**: 5\n\n**B**: 7\n", ""), ("A: short.\nB: long.\nThe better answer is B.", "B"),
+        ("A. Answer B is too long.", "A"), ("A, because B is wrong", "A"), ("A\n\nB is worse", "A"), ("A, B's is wrong.", "A"),
+        ("A\n\nA: short.\nB: long.", "A"),
         ("Neither A nor B.", ""), ("C", ""), ("Answer: A. Answer: B", ""), ("I cannot judge this.", ""), ("a", ""),
     ],
 )  # fmt: skip
 def test_a_reply_is_read_where_it_names_one_letter(reply: str, letter: str) -> None:
     assert read_letter(reply, 2) == letter
+
+
+def test_a_judge_that_repeats_which_letters_there_are_chooses_none() -> None:
+    assert [read_letter("A, B or C, and nothing else.", count) for count in (2, 3)] == ["", ""]
 
 
 def test_an_unknown_criterion_is_named_with_those_there_are() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import torch
 import transformers
 
 from harness import judge_binding, registry
-from harness.grading.criteria import COMPLIANCE
-from harness.grading.questions import JudgeQuestion
+from harness.grading.criteria import BETTER, COMPLIANCE, HARMLESS, INFORMATIVE, RATING, SUMMARY, TRUTHFUL
+from harness.grading.questions import JudgeQuestion, grade_all
 from harness.judges import classifier as classifier_plugin
 from harness.judges import reward
+from harness.judges.pairwise import PairwiseJudge
 from harness.training.answer_rewards import RewardScorer
 from harness.training.batches import pad_rows
 from harness.training.tokenization import Encoder
-from harness.types import Message, SkilldeltaError
+from harness.types import Message, Request, Response, SkilldeltaError
 from tests.judges.test_judges import classifier  # noqa: F401  a fixture
 from tests.support import tiny
 
@@ -166,3 +168,44 @@ def test_a_damaged_tokenizer_is_an_error_of_the_reward_model(
 
 def edit_json(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.slow
+def test_a_judge_gives_no_number_for_a_question_that_it_cannot_answer(
+    reward_folder: Path,
+    classifier: Path,  # noqa: F811
+) -> None:
+    """A reward says how good an answer is; a classifier reads one alone: what else they are asked has a reason, no grade."""
+    pair, rating = JudgeQuestion("one", "two", "three", BETTER), JudgeQuestion("one", "two", "three", RATING)
+    singles = [JudgeQuestion("one", "two", "three", name) for name in (TRUTHFUL, INFORMATIVE, COMPLIANCE, HARMLESS)]
+    graded = reward.load(str(reward_folder)).grade_all([pair, rating, JudgeQuestion("one", "two"), *singles])
+    assert [g.value is None for g in graded] == [False] * 3 + [True] * 4
+    assert graded[1].value == graded[2].value != graded[0].value, "right answers that a rating is shown are no other answer"
+    assert "cannot tell the criterion 'compliance'" in graded[5].why
+    told = classifier_plugin.load(str(classifier)).grade_all([*singles, rating, pair, JudgeQuestion("one", "two", "three")])
+    assert [g.value is None for g in told] == [False] * 5 + [True] * 2
+    assert "cannot tell which of two is better" in told[-1].why
+
+
+def test_a_judge_of_one_method_gets_a_reference_only_where_it_is_another_answer() -> None:
+    class Recorder:
+        references: list[str] = []
+
+        def grade(self, prompt: str, response: str, reference: str) -> float:
+            self.references.append(reference)
+            return 0.5
+
+    grade_all(Recorder(), [JudgeQuestion("q", "a", "b", name) for name in ("", BETTER, SUMMARY, RATING, TRUTHFUL)])
+    assert Recorder.references == ["b", "b", "b", "", ""]
+
+
+def test_the_first_judge_by_a_language_model_does_not_compare_with_nothing() -> None:
+    questions = [JudgeQuestion("q", "a", criterion=COMPLIANCE), JudgeQuestion("q", "a", "b")]
+
+    class FirstAnswer:
+        def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+            yield from enumerate([Response("A")] * len(requests))
+
+    single, pair = PairwiseJudge(FirstAnswer()).grade_all(questions)  # type: ignore[arg-type]
+    assert (single.value, "cannot grade one alone" in single.why) == (None, True)
+    assert pair.value == 0.5, "always the first: the two orders cancel out"

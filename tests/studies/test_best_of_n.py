@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.records import CellRecord, Inputs, TaskRecord
-from harness.store import Results
+from harness.store import Results, SampleWriter
 from harness.studies import best_of_n
 from harness.studies.best_of_n import TaskDraws
 from harness.trainers import reward
@@ -67,6 +67,37 @@ def test_a_reward_model_reads_the_answer_alone_as_it_was_read_for_its_score(
     whole = reader.get("tags") == "none"
     expected = [float(len(text)) for text in texts[:3]] if whole else [6.0, 12.0, float("-inf")]
     assert best_of_n.score_draws("rm", [task]) == [[[*expected, float("-inf")]]]
+
+
+@pytest.mark.parametrize("worth", [None, float("nan")])
+def test_a_reward_model_that_scores_nothing_chooses_nothing(monkeypatch: pytest.MonkeyPatch, worth: float | None) -> None:
+    """It would have the first draws as its choice, and an accuracy of 0."""
+    monkeypatch.setattr(RewardScorer, "score", lambda self, answers: [worth] * len(answers))
+    with pytest.raises(SkilldeltaError, match="rm gives no reward for any draw"):
+        best_of_n.score_draws("rm", [drawn((1, 0), (0, 1))])
+
+
+def store_drawn(results: Results, name: str, state: Any) -> None:
+    results.add(Checkpoint(name, "", "x", content=name), {"weights": name})
+    cell = results.cell(name, "sums")
+    with SampleWriter(cell):
+        cell.rewrite([sample("e", 0, 1.0), sample("e", 1, 0.0)], replace(RECORD, state=state))
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"a": "done", "b": "done"}, "holds draws of a, b: best-of-n chooses among the draws of one checkpoint"),
+        ({"a": "running"}, "sums of a is running, not done"),
+    ],
+)
+def test_draws_are_one_checkpoints_and_whole(tmp_path: Path, cells: dict[str, str], said: str) -> None:
+    results = Results.make(tmp_path / "draws")
+    for name, state in cells.items():
+        store_drawn(results, name, state)
+    with pytest.raises(SkilldeltaError, match=said):
+        best_of_n.choose_draws(tmp_path / "draws", tmp_path / "best", ["rm"])
+    assert not (tmp_path / "best").exists()
 
 
 @pytest.mark.slow

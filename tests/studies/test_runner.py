@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,42 @@ def test_a_changed_stage_runs_what_follows_from_it_again_and_nothing_else(tmp_pa
     before = len(ran(tmp_path))
     runner.run_stages(tmp_path, all_of("2"), 1, Quiet())
     assert ran(tmp_path)[before:] == ["b2", "c"]
+
+
+def test_a_changed_file_runs_what_follows_from_it_again_and_nothing_else(tmp_path: Path) -> None:
+    """By its content, not by its date; what is gone is as it was when it was read."""
+    pairs, model = tmp_path / "pairs.jsonl", tmp_path / "model"
+    pairs.write_text("one")
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"weights")
+    trained = replace(stage(tmp_path, "b", "a"), reads=(str(pairs), str(model)))
+
+    def run() -> list[str]:
+        before = len(ran(tmp_path))
+        runner.run_stages(tmp_path, [stage(tmp_path, "a"), trained, stage(tmp_path, "c", "b")], 1, Quiet())
+        return ran(tmp_path)[before:]
+
+    assert run() == ["a", "b", "c"]
+    pairs.touch()
+    (model / "log.txt").touch()
+    assert run() == []
+    pairs.write_text("two")
+    assert run() == ["b", "c"]
+    (model / "model.safetensors").write_bytes(b"others!")
+    assert run() == ["b", "c"]
+    pairs.unlink()
+    assert run() == []
+
+
+def test_a_mark_of_an_older_version_stays_done(tmp_path: Path) -> None:
+    """It does not say what its stage read: nothing is trained anew for that."""
+    (tmp_path / "pairs.jsonl").write_text("one")
+    reading = replace(stage(tmp_path, "a"), reads=(str(tmp_path / "pairs.jsonl"),))
+    runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
+    for mark in (tmp_path / "stages").iterdir():
+        mark.write_text(json.dumps({k: v for k, v in json.loads(mark.read_text()).items() if k != "inputs"}))
+    runner.run_stages(tmp_path, [reading, stage(tmp_path, "b", "a")], 1, Quiet())
+    assert ran(tmp_path) == ["a", "b"]
 
 
 def test_going_back_to_earlier_settings_runs_again(tmp_path: Path) -> None:
