@@ -23,14 +23,14 @@ MAX_PARSED = 4  # times the length of a text
 HoldsCalls = Callable[[str], bool]
 
 
-def find_blocks(text: str, holds_calls: HoldsCalls) -> list[str]:
+def find_call_blocks(text: str, holds_calls: HoldsCalls) -> list[str]:
     """The blocks of a text that hold calls and nothing else, in their order: its fences, or without one its lines.
 
     A block that corrects or repeats an earlier one stands for it.
     """
     blocks = list[str]()
     end = 0
-    for start, stop, block in [b for b in fences(text) if holds_calls(b[2])] or call_lines(text, holds_calls):
+    for start, stop, block in [b for b in fenced_texts(text) if holds_calls(b[2])] or call_lines(text, holds_calls):
         if REPLACES.search(text, end, start):
             blocks.clear()
         if block not in blocks[-1:]:
@@ -39,7 +39,7 @@ def find_blocks(text: str, holds_calls: HoldsCalls) -> list[str]:
     return blocks
 
 
-def fences(text: str) -> Iterator[tuple[int, int, str]]:
+def fenced_texts(text: str) -> Iterator[tuple[int, int, str]]:
     """(begin, end, content) of each fence."""
     for match in FENCE.finditer(text):
         yield match.start(), match.end(), match[1]

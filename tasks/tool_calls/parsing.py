@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.tool_calls.call_blocks import find_blocks
+from tasks.tool_calls.call_blocks import find_call_blocks
 
 MAX_CHARACTERS = 20_000  # of a text that is parsed: calls are short, and Python's parser is recursive
 SEARCHED_CHARACTERS = 50_000  # characters at its end in which calls are looked for
@@ -49,7 +49,7 @@ def read_calls(response: str) -> list[Call]:
             return parse_calls(candidate)
         except NoCallsError as error:
             reasons.append(str(error))
-    if blocks := find_blocks(text, holds_calls):
+    if blocks := find_call_blocks(text, holds_calls):
         return [call for block in blocks for call in parse_calls(block)]
     raise NoCallsError(reasons[0] if reasons else "it is empty")
 
