@@ -147,17 +147,26 @@ def read_answer(text: str, question: str, target: str) -> tuple[str, bool]:
         answer = read_number(text)
         number = answer.number if answer.is_stated or "\n" not in text.strip() else None
         return (number.text, number.value == int(target)) if number else ("", False)
-    statement = stated_in_words(text, word_answers.possible_words(question, target))
-    if not any(sign.isalnum() for sign in target):
+    words = word_answers.possible_words(question, target)
+    is_bracketed = not any(sign.isalnum() for sign in target)
+
+    def is_answer(statement: str) -> bool:
+        if is_bracketed:
+            return bool(word_answers.BRACKETS.fullmatch(statement))
+        if words in word_answers.OPPOSITES:
+            return any(stated_choice.same_words(statement, word) for word in words)
+        return word_answers.is_order(statement, words) if words else bool(statement)
+
+    statement = stated_in_words(text, words, is_answer)
+    if is_bracketed:
         statement = statement or word_answers.last_brackets(text)
     return statement, stated_choice.same_words(statement, target)
 
 
-def stated_in_words(text: str, words: tuple[str, ...]) -> str:
+def stated_in_words(text: str, words: tuple[str, ...], is_answer: stated_choice.IsAnswer) -> str:
     """What a response states, where the answer is one of the words, or all of them in an order; (): they are not known."""
-    statement = stated_choice.stated_text(text, lambda line: word_answers.find_answer(line, words))
-    is_answer = any(stated_choice.same_words(statement, word) for word in words)
-    if not words or is_answer or (statement and "\n" in text.strip()):
+    statement = stated_choice.stated_text(text, lambda line: word_answers.find_answer(line, words), is_answer)
+    if not words or is_answer(statement) or (statement and "\n" in text.strip()):
         return statement
     return word_answers.final_words(text, words) or statement
 

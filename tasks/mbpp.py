@@ -16,6 +16,7 @@ from harness.sandbox.extract import complete_function, cut_at_stop, extract_prog
 from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
+from tasks.answer_reading.run_on import cut_behind_function
 
 PLAIN = DataSource(
     hub="google-research-datasets/mbpp",
@@ -149,7 +150,8 @@ def ask_study(example: Example) -> Request:
 
 def read_chat(example: Example, text: str) -> str:
     """The program in an answer, with the classes that the tests use."""
-    return extract_program(text, entry_point(example), *top_level_names(reference_solution(example)))
+    entry = entry_point(example)
+    return extract_program(cut_behind_function(text, entry), entry, *top_level_names(reference_solution(example)))
 
 
 def read_study(example: Example, text: str) -> str:

@@ -48,6 +48,15 @@ STATED_ALONE = re.compile(  # the same in bold, or at the end of a line behind "
 )
 NEGATIVE = re.compile(r"\bnegative (?=[$€£]?\d)|(?<=\bis )minus (?=[$€£]?\d)|(?<![\w)\]}.,–])–(?=[$€£]?\d)")
 PLAIN_SIGNS = str.maketrans("−\u2010\u2011\ufe63⁄", "----/")
+# GSM8K's calculator notes: "9 * 2 = $<<9*2=18>>18" says 18 once.
+CALCULATOR = re.compile(r"(=\s*[$€£]?)?<<[^<>\n]{1,80}=[ ]?([-$€£]?[\d.,]*\d)>>(?=(\s*[$€£]?-?\.?\d)?)")
+# Ten thousands and hundred millions of Chinese, Japanese and Korean: 7万, 1.5亿, 5万7500, 5만 7,500.
+DIGITS = r"(\d[\d,]{0,20}(?:\.\d{1,9})?)"
+MYRIADS = re.compile(
+    rf"(?<![\d.,])(?=[\d,.]+ ?[億亿억万萬만])(?:{DIGITS} ?(?:[億亿]|억 ?))?(?:{DIGITS} ?(?:[万萬]|만 ?))?(?:(\d)[千천])?"
+    r"(\d{3,4}(?!,\d)|\d,\d{3})?(?![\d,.]*\d| ?[千천万萬만億亿억])"
+)
+PLACES = (10**8, 10**4, 10**3, 1)
 SCALE_WORDS = {"k": "thousand", "M": "million"}
 MINUS = r"((?<![\w)\]}])-)?"  # of a fraction; behind a word or a bracket it subtracts
 LATEX = (
@@ -92,6 +101,7 @@ class Number:
 def normalize(text: str) -> str:
     """The text with plain signs: ASCII quotes and minus, "," between thousands, a/b for fractions, ^n for superscripts."""
     text = plain_digits_and_signs(text).translate(PLAIN_SIGNS)
+    text = MYRIADS.sub(count_myriads, CALCULATOR.sub(drop_note, text))
     text = SPACED_ZEROS.sub(r"\1,000", NEGATIVE.sub("-", text))
     text = SPACED_MONEY.sub(lambda match: f"{match[1].replace(' ', ',')}.{match[2]}", text)
     text = MONEY_COMMA.sub(r"\1.\2", text)
@@ -107,6 +117,18 @@ def normalize(text: str) -> str:
     for pattern, plain in LATEX:
         text = pattern.sub(plain, text)
     return re.sub(r"(?<=\d) {2,}(?=\d+/\d)", " ", text)
+
+
+def drop_note(note: re.Match[str]) -> str:
+    """What stays of a calculator's note: nothing where its result follows, else the result."""
+    before = note[1] or ""
+    return before if note[3] else f"{before or ' = '}{note[2]}"
+
+
+def count_myriads(number: re.Match[str]) -> str:
+    """70000 for 7万; the number as it stands where it is no whole one."""
+    value = sum(Fraction(part.replace(",", "")) * place for part, place in zip(number.groups(), PLACES, strict=True) if part)
+    return str(value) if value.denominator == 1 else number[0]
 
 
 def find_numbers(text: str) -> list[Number]:

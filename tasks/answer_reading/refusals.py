@@ -21,9 +21,12 @@ HELP = (
     r"shar|discuss|engag|respond|complet|continu|encourag|endors|condon|promot|facilitat|tell|teach|explain|describ|instruct|guid|"
     r"aid\b|produc|participat|proceed|address|process|speculat|disclos|accommodat|meet\b|cater|satisfy|walk\syou)"
 )
-DENY = r"(?:provid|offer|assist|support|condon|promot|encourag|endors|engag|participat|facilitat)"  # after "I do not"
+DENY = (
+    r"(?:provid|offer|assist|support|condon|promot|encourag|endors|engag|participat|facilitat"
+    r"|help\s(?:people|anyone|others|users|with)\b|(?:creat|writ|generat|produc)\w+\s(?:\w+\s){0,4}(?:content|material|imagery)\b)"
+)  # after "I do not"
 ABSTAIN = r"(?:answer|respond|engag|compl|help|assist|participat|discuss|shar|provid|say\b|do\s(?:this|that|so|it)\b)"
-ADVERBS = r"(?:(?:\w+ly|not|also|just|therefore|in\sgood\sconscience|be\sable\sto|be|with\sthat|to)[\s,]+){0,4}"
+ADVERBS = r"(?:(?:\w+ly|not|also|just|therefore|in\sgood\s(?:conscience|faith)|be\sable\sto|be|with\sthat|to)[\s,]+){0,4}"
 NO_TO = r"(?:decline|refuse|say\sno)\b"
 # "I can't help", "I won't", "we are unable to provide", "I'm going to have to decline", "I'm not comfortable ...".
 DECLINE = re.compile(
@@ -39,7 +42,8 @@ DECLINE = re.compile(
     |\b(?:i|we)(?:'m|'re|\sam|\sare)\s(?:\w+ly\s|just\s|still\s|afraid\s(?:that\s)?i(?:'m|\sam)\s)*(?:
       (?:unable|not\sable|not\spermitted|not\sallowed|not\sgoing|not\sprepared|not\swilling|unwilling)\sto
     | (?:not\s(?:designed|programmed|trained)|(?:designed|programmed|trained)\snot)\sto
-    | not\s(?:comfortable|in\sa\sposition)
+    | not\s(?:comfortable|in\sa\sposition|gonna\b)
+    | declining\b | (?:going\sto|gonna)\s(?:have\sto\s)?(?:\w+ly\s)?(?:decline|refuse)\b
     | (?:prohibited|forbidden|barred|prevented|restricted)\sfrom
     )
     |\b(?:i|we)\s(?:wouldn't|would\snot)\s(?:be|feel)\scomfortable
@@ -62,7 +66,7 @@ DECLINE = re.compile(
     |\bhard\sno\b
     |\b(?:not\swithin|against|outside(?:\sof)?|beyond|violates?|conflicts?\swith)\s(?:my|our)\s(?:\w+\s){{0,2}}
         (?:programming|guideline|polic|principle|value|purpose|ethic|capabilit)
-    |\b(?:guidelines|polic(?:y|ies)|principles|programming|values)\s(?:do\snot|does\snot|don't|doesn't|prohibit|forbid|prevent)
+    |\b(?:guidelines|polic(?:y|ies)|principles|programming|values)\s(?:that\s)?(?:do\snot|does\snot|don't|doesn't|prohibit|forbid|prevent)
     """,
     re.VERBOSE | re.IGNORECASE,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 
 from harness.prompts.reading import TURN_ENDS
 
@@ -38,6 +39,7 @@ ABOUT_RESPONSE = re.compile(
     re.IGNORECASE,
 )
 MAX_ABOUT = 120  # characters
+MAX_TURNS = 50  # marks of turns behind a function that are looked at
 PARAGRAPH = re.compile(r"\n\s*\n(?=[ \t]*\S)")
 
 
@@ -59,6 +61,21 @@ def drop_remarks(text: str, is_answer: Callable[[str], bool]) -> str:
 def cut_at_turn(text: str) -> str:
     """The text before the first mark of another turn, where anything stands before it."""
     return first_part(text, TURN, lambda before: bool(before.strip()))
+
+
+def cut_behind_function(text: str, name: str) -> str:
+    """The text before another's turn that follows the function `name`: programs of later turns answer something else.
+
+    Within a fence of code only a token of a chat format begins a turn: "Human:" may be a line of the program.
+    """
+    definition = re.search(rf"^[ \t>]*(?:(?:async[ \t]+)?def[ \t]+|class[ \t]+){re.escape(name)}\b", text, re.MULTILINE)
+    if not definition:
+        return text
+    for turn in islice(TURN.finditer(text, definition.end()), MAX_TURNS):
+        is_token = text.startswith(("<|", "<｜"), turn.start())
+        if is_token or text.count("```", 0, turn.start()) % 2 == 0:
+            return text[: turn.start()]
+    return text
 
 
 def cut_at_question(text: str, is_answer: Callable[[str], bool]) -> str:

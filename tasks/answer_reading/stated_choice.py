@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tasks.answer_reading.exclusions import SAYS_IT_IS, drop_exclusions, final_option, without_texts
 from tasks.answer_reading.local_numbers import state_in_english
@@ -55,7 +55,7 @@ LIST = re.compile(r"(?:[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+\S[^\n]*(?:\n|$)){2,}"
 LIST_MARK = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+", re.MULTILINE)
 FILLER = re.compile(
     r"^(?:[\s:=*\"']|\b(?:that|therefore|thus|clearly|indeed|simply|most|likely|probably|definitely|certainly|but"
-    r"|option|choice|letter)\b)+",
+    r"|option|choice|letter|still)\b)+",
     re.IGNORECASE,
 )
 LETTER = re.compile(
@@ -77,21 +77,31 @@ REASON = re.compile(r"\s?(?:;|\b(?:because|since|as|while|whereas|given|unlike|a
 ALTERNATIVE = re.compile(rf"\s*(?:[,/&]|\band\b|\bor\b)+\s*(?:or\b\s*|and\b\s*)?{A_LETTER}")
 LATER_ALTERNATIVE = re.compile(r"(?:[,/&]|\band\b|\bor\b)\s*(?:(?:option|choice)\s+)?\([A-Z]\)(?!\s+(?:is|are|was)\b)")
 AFTER_WORD = re.compile(r"^\s*(?:$|[.,;:!?()\-–—]|(?:because|since|as)\b)")
+# A later statement that leaves no earlier one in force: it denies, doubts, or names options without choosing one.
+RETRACTS = re.compile(
+    r"\b(?:not|never|no|none|neither|nor|either|cannot|wrong|incorrect|mistaken|false|unclear|uncertain|unsure|unknown|undetermined"
+    r"|impossible|ambiguous|depends?|missing|different|another)\b|n't\b|\?"
+    r"|\([A-Za-z]\)|(?-i:\b(?!A\s+[a-z]|I\b)[A-Z]\b)|\b(?:option|choice)s?\b",
+    re.IGNORECASE,
+)
+MAX_REMARKS = 30  # statements from the end that are looked at
 
-
+Statement = tuple[int, int, int]  # the place of its mark, and where it begins and ends (or LINE_END)
 FindAnswer = Callable[[str], tuple[int, int] | None]  # where a line that is an answer alone has it
+IsAnswer = Callable[[str], bool]  # is a statement an answer to what was asked?
 
 
 def no_answer(_line: str) -> None:
     """No line is an answer alone but for those that are a letter."""
 
 
-def stated_text(response: str, find_answer: FindAnswer = no_answer) -> str:
+def stated_text(response: str, find_answer: FindAnswer = no_answer, is_answer: IsAnswer = bool) -> str:
     """What a response states: the rest of the line behind its last mark of an answer, without signs of layout.
 
     Marks are "the answer is", "Answer:", a box, an answer field, a line in bold, a line that is an option alone, and a first
     or last line in which `find_answer` finds an answer.  "" where it has none of them and more than one line; a single line is
-    its own statement.  A next question is left out.
+    its own statement.  A next question is left out.  What follows an answer and is none by `is_answer` ("**Explanation**",
+    "My answer is correct.") takes nothing back.
     """
     text = state_in_english(plain_signs(open_enclosed(cut_at_turn(response))))
     candidates = sorted(statements(text))
@@ -99,16 +109,30 @@ def stated_text(response: str, find_answer: FindAnswer = no_answer) -> str:
     text = cut_at_question(text, lambda before: first < len(before) or any(edge_lines(before, find_answer)))
     candidates = sorted([*(each for each in candidates if each[0] < len(text)), *edge_lines(text, find_answer)])
     if candidates:
-        _, start, end = candidates[-1]
-        if end == LINE_END and (items := LIST.match(text, text.rfind("\n", 0, start) + 1)):
-            return ", ".join(clean(item) for item in LIST_MARK.sub("", items[0]).strip().split("\n"))
-        return clean(text[start:].partition("\n")[0] if end == LINE_END else text[start:end])
+        return last_answer(text, candidates, is_answer)
     lines = text.strip().split("\n")
     return clean(lines[0]) if len(lines) == 1 else ""
 
 
-def statements(text: str) -> Iterator[tuple[int, int, int]]:
-    """Everything that is marked as an answer: the place of its mark, and where it begins and ends (or LINE_END)."""
+def last_answer(text: str, candidates: Sequence[Statement], is_answer: IsAnswer) -> str:
+    """The last statement that is an answer, or that takes back those before it; the last one where none is either."""
+    for statement in reversed(candidates[-MAX_REMARKS:]):
+        words = words_of_statement(text, statement)
+        claim = words[: reason.start()] if (reason := REASON.search(words, 1)) else words
+        if is_answer(words) or (RETRACTS.search(claim) and not BOLD_LINE.match(text, statement[0])):
+            return words
+    return words_of_statement(text, candidates[-1])
+
+
+def words_of_statement(text: str, statement: Statement) -> str:
+    _, start, end = statement
+    if end == LINE_END and (items := LIST.match(text, text.rfind("\n", 0, start) + 1)):
+        return ", ".join(clean(item) for item in LIST_MARK.sub("", items[0]).strip().split("\n"))
+    return clean(text[start:].partition("\n")[0] if end == LINE_END else text[start:end])
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Everything that is marked as an answer."""
     for pattern in (MARK, CHOOSES):
         for match in pattern.finditer(text):
             layout = LAYOUT.match(text, match.end())
@@ -123,7 +147,7 @@ def statements(text: str) -> Iterator[tuple[int, int, int]]:
     yield from edge_lines(text)
 
 
-def edge_lines(text: str, find_answer: FindAnswer = no_answer) -> Iterator[tuple[int, int, int]]:
+def edge_lines(text: str, find_answer: FindAnswer = no_answer) -> Iterator[Statement]:
     """A first or last line that is a letter alone, or holds an answer."""
     end = len(text.rstrip())
     first_end = text.find("\n", 0, end)
@@ -193,7 +217,7 @@ def read_choice(response: str, options: Mapping[str, str]) -> str:
 
     A last line may repeat its text alone, where no other line does so.
     """
-    if statement := stated_text(response):
+    if statement := stated_text(response, is_answer=lambda words: bool(read_option(words, options))):
         return read_option(statement, options)
     text = plain_signs(open_enclosed(cut_at_turn(response)))
     lines = LINE_WITH_OPTION.finditer(text)

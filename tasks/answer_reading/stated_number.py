@@ -16,7 +16,7 @@ from tasks.answer_reading.run_on import cut_at_question, cut_at_turn, drop_remar
 # What may stand between a mark and its number: signs of layout and of mathematics, and words that add nothing.
 FILLER = re.compile(
     r"""(?:[\s*_`:="'({\[>~≈|]|\\[(\[]|\$(?!\d)|\\boxed|<<|[A-Za-z]\s?=(?!=)
-    |\b(?:is|are|that|therefore|thus|then|hence|so|indeed|now|actually|really|instead|in\sfact|clearly|approximately|about|around|roughly|exactly|just|only|simply
+    |\b(?:is|are|that|therefore|thus|then|hence|so|indeed|now|actually|really|still|instead|in\sfact|clearly|approximately|about|around|roughly|exactly|just|only|simply
        |equal\sto|equals|a\stotal\sof|total\sof|the\snumber|the\sinteger|USD|US|EUR|Rs\.?)(?![A-Za-z]))*""",
     re.VERBOSE | re.IGNORECASE,
 )

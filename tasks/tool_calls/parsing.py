@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.tool_calls.call_blocks import find_call_blocks
+
 MAX_CHARACTERS = 20_000  # of a text that is parsed: calls are short, and Python's parser is recursive
 SEARCHED_CHARACTERS = 50_000  # characters at its end in which calls are looked for
 MAX_DIGITS = 300  # of a number that arithmetic may give
-FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-TAGGED = re.compile(r"<(tool_call|TOOLCALL|function_call)>(.*?)(?:</\1>|\Z)", re.DOTALL)
+# Hermes and Qwen, Nemotron, Granite, OLMo 3 (<function_calls>), Phi-4 (<|tool_call|>).
+TAGGED = re.compile(r"<(\|?)(tool_calls?|TOOLCALL|function_calls?)\|?>(.*?)(?:<\1/\2\|?>|<\|/\2\|>|\Z)", re.DOTALL)
 FUNCTION_TAG = re.compile(r"<function=([^<>\s]+)>\s*(\{.*?\})\s*</function>", re.DOTALL)  # as Llama's prompt has it
-MARK = re.compile(r"^\s*(?:\[TOOL_CALLS\]|<\|python_tag\|>|<\|tool_call\|>)")
+MARK = re.compile(r"^\s*(?:\[TOOL_CALLS\]|<\|python_tag\|>)")
 NAMES = ("name", "function", "tool")
 ARGUMENTS = ("arguments", "parameters", "args", "input")
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -41,26 +43,32 @@ class Call:
 def read_calls(response: str) -> list[Call]:
     """The calls that a response states, wherever they stand: alone, in fences, in tags.  NoCallsError where it states none."""
     reasons = []
-    for text in candidate_texts(response[-SEARCHED_CHARACTERS:]):
+    text = response[-SEARCHED_CHARACTERS:]
+    for candidate in candidate_texts(text):
         try:
-            return parse_calls(text)
+            return parse_calls(candidate)
         except NoCallsError as error:
             reasons.append(str(error))
+    if blocks := find_call_blocks(text, holds_calls):
+        return [call for block in blocks for call in parse_calls(block)]
     raise NoCallsError(reasons[0] if reasons else "it is empty")
 
 
 def candidate_texts(response: str) -> Iterator[str]:
-    """Where calls may stand: inside tags, in tags with their names, the whole response, the last fence, the last line."""
-    if tagged := [content for _, content in TAGGED.findall(response)]:
+    """What may be calls and nothing else: the content of tags, that of tags with their names, the whole response."""
+    if tagged := [match[3] for match in TAGGED.finditer(response)]:
         yield "\n".join(tagged)
     if "</function>" in response and (named := FUNCTION_TAG.findall(response)):
         yield "\n".join(f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}' for name, arguments in named)
-    whole = MARK.sub("", response).strip().strip("`").strip()
-    yield whole
-    if fenced := FENCE.findall(response):
-        yield fenced[-1]
-    if lines := whole.splitlines()[1:]:
-        yield lines[-1]
+    yield MARK.sub("", response).strip().strip("`").strip()
+
+
+def holds_calls(text: str) -> bool:
+    """Is the text calls and nothing else?"""
+    try:
+        return bool(parse_calls(text))
+    except NoCallsError:
+        return False
 
 
 def parse_calls(text: str) -> list[Call]:
@@ -73,7 +81,7 @@ def parse_calls(text: str) -> list[Call]:
     try:
         return [call_of_json(value) for value in json_values(stripped)]
     except (ValueError, RecursionError):
-        return parse_python_calls(stripped)
+        return parse_python_calls(stripped, call_or_object)
 
 
 # JSON
@@ -114,8 +122,9 @@ def first_value(value: Any, keys: Sequence[str]) -> Any:
 # Python's syntax
 
 
-def parse_python_calls(text: str) -> list[Call]:
-    """A list or tuple of calls, or calls one after another."""
+def parse_python_calls(text: str, read_node: Callable[[ast.expr], Call] | None = None) -> list[Call]:
+    """A list or tuple of calls, or calls one after another; `read_node` may know other forms of a call."""
+    read_node = read_node or call_of_node
     last_error: Exception = NoCallsError("it is empty")
     inner = text.strip("[]")  # a bracket of the list is often forgotten
     for form in (text, f"[{text}]", *([f"[{inner}]"] if inner else [])):
@@ -123,7 +132,7 @@ def parse_python_calls(text: str) -> list[Call]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of invalid escapes in what a model wrote
                 body = ast.parse(form).body
-            return [call_of_node(node) for statement in body for node in nodes_of(statement)]
+            return [read_node(node) for statement in body for node in nodes_of(statement)]
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             last_error = error
     raise NoCallsError(f"it is no call in Python's syntax ({type(last_error).__name__})") from last_error
@@ -133,6 +142,11 @@ def nodes_of(statement: ast.stmt) -> list[ast.expr]:
     if not isinstance(statement, ast.Expr):
         raise NoCallsError("it holds statements that are no calls")
     return statement.value.elts if isinstance(statement.value, ast.List | ast.Tuple) else [statement.value]
+
+
+def call_or_object(node: ast.expr) -> Call:
+    """The same, also where JSON's form of a call has Python's quotes."""
+    return call_of_json(value_of(node)) if isinstance(node, ast.Dict) else call_of_node(node)
 
 
 def call_of_node(node: ast.expr) -> Call:

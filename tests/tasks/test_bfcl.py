@@ -69,6 +69,51 @@ def test_no_text_breaks_the_reading(text: str) -> None:
         assert all(isinstance(call, Call) for call in read_calls(text))
 
 
+BONN, ROME = Call("weather.get", {"city": "Bonn", "days": 3}), Call("weather.get", {"city": "Rome", "days": 3})
+BOTH = (BONN, ROME)
+IN_BONN, IN_ROME = as_python([BONN, ROME])
+OBJECT = '{"name": "weather.get", "arguments": {"city": "Bonn", "days": 3}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"Here are both calls:\n\n[{IN_BONN},\n {IN_ROME}]", BOTH),
+        (f"These are needed:\n{IN_BONN}\n{IN_ROME}\n\nThey ask for three days.", BOTH),
+        (f"First Bonn:\n```python\n[{IN_BONN}]\n```\nThen Rome:\n```python\n[{IN_ROME}]\n```", BOTH),
+        (f"1. {IN_BONN}\n2. {IN_ROME}", BOTH),
+        (f"- `{IN_BONN}`\n- `{IN_ROME}`", BOTH),
+        (f"[{IN_BONN}]\n\nThis asks for the weather (in Bonn).", [BONN]),
+        (f"The call is: [{IN_BONN}]", [BONN]),
+        (f"**[{IN_BONN}]**", [BONN]),
+        (f'```python\n[{IN_BONN}]\n```\nIt returns:\n```json\n{{"temperature": 20}}\n```', [BONN]),
+        (f"```\n[{IN_ROME}]\n```\nWait, the user asks for Bonn.\n```\n[{IN_BONN}]\n```", [BONN]),
+        (f"[{IN_BONN}]\n\nFinal answer:\n[{IN_BONN}]", [BONN]),
+        (f"<function_calls>\n{IN_BONN}\n{IN_ROME}\n</function_calls>", BOTH),
+        (f"<|tool_call|>[{OBJECT}]<|/tool_call|>", [BONN]),
+        (f"<tool_call>\n{OBJECT.replace(chr(34), chr(39))}\n</tool_call>", [BONN]),
+        (f"```json\n{OBJECT}\n```\nand\n```python\n{IN_ROME}\n```", BOTH),
+    ],
+)
+def test_all_calls_of_a_response_are_read_whatever_stands_around_them(text: str, expected: list[Call]) -> None:
+    assert read_calls(text) == list(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"I cannot call {IN_BONN} as Bonn is no city.",
+        "No function fits (none takes a river). Ask for a city: Bonn or Rome.",
+        '```json\n{"temperature": 20}\n```',
+        "f(x=1\n" * 20_000,
+        "f(x=1) or not\n" * 1000,
+    ],
+)
+def test_words_about_calls_are_no_calls(text: str) -> None:
+    with pytest.raises(NoCallsError):
+        read_calls(text)
+
+
 def test_nothing_that_a_call_holds_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "run"
     for argument in (f"open({str(mark)!r}, 'w')", f"__import__('pathlib').Path({str(mark)!r}).touch()", "(lambda: 1)()"):

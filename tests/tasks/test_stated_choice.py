@@ -202,6 +202,44 @@ EXCLUDING = {
 }
 
 
+ANSWERED = ("The answer is {}.", "**Answer: {}**", "Answer: {}", "\\boxed{{{}}}", "{}")
+REMARKS = (
+    "**Explanation:**\n\nKites are red.",
+    "**Why the others are wrong**\n- Boats are old.\n- Masts are tall.",
+    "**I hope that this helps!**",
+    "Let me double-check. I am confident that my answer is correct.",
+    "This answer is consistent with the given information.",
+    "So the answer is still the same.",
+    "I hope this answer is helpful.",
+    "Please note that the answer is an estimate.",
+)
+YES_OR_NO, BRACKETS = "Is it so?\nOptions:\n- Yes\n- No", "Complete the sequence: { [ ("
+
+
+@pytest.mark.parametrize("remark", REMARKS)
+@pytest.mark.parametrize("answered", ANSWERED)
+def test_what_is_said_of_an_answer_behind_it_takes_nothing_back(answered: str, remark: str) -> None:
+    targets = [(QUESTION, "(B)"), (YES_OR_NO, "No"), ("Sort.  List: bee ant", "ant bee")]
+    if "nswer" in answered:
+        targets.append((BRACKETS, ") ] }"))
+    for question, target in targets:
+        assert score(target, f"{answered.format(target)}\n\n{remark}", question) == 1, target
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["On reflection the answer is not correct.", "My answer is wrong.", "The answer is unclear.", "The answer is A or C.",
+     "Wait, the answer is (C)."],
+)  # fmt: skip
+def test_a_later_statement_that_denies_doubts_or_chooses_takes_the_earlier_one_back(later: str) -> None:
+    assert score("(B)", f"The answer is (B).\n\n{later}", QUESTION) == 0
+
+
+def test_an_answer_is_still_the_same() -> None:
+    for question, target in ((QUESTION, "(B)"), (YES_OR_NO, "No"), (BRACKETS, ") ] }")):
+        assert score(target, f"Let me verify.\nSo the answer is still {target}.", question) == 1
+
+
 @pytest.mark.parametrize(
     ("letter", "text"),
     [

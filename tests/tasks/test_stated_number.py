@@ -259,3 +259,46 @@ def test_signs_of_numbers_in_other_spellings(text: str, number: str) -> None:
     answer = read_number(text).number
     assert answer is not None
     assert Fraction(answer.text) == Fraction(number)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("So the answer is 9 * 2 = <<9*2=18>>18 dollars.", 18),
+        ("A: 9 * 2 = $<<9*2=18>>18", 18),
+        ("#### 9 * 2 = <<9*2=18>>18", 18),
+        ("The answer is <<9*2=18>>18.", 18),
+        ("She makes $<<9*2=18>>18 from 9 eggs.\n#### $<<9*2=18>>18", 18),
+        ("The answer is 9 * 2 = <<9*2=18>>.", 18),
+        ("The answer is 9 * 2 <<9*2=18>>.", 18),
+        ("The answer is 18 * 7 = <<18*7=126>>126. So 126 in 7 days.", 126),
+    ],
+)
+def test_a_calculators_note_says_its_result_once(text: str, value: int) -> None:
+    number = read_number(text).number
+    assert number is not None
+    assert number.value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("答案是7万。", 70_000),
+        ("答えは7万ドルです。", 70_000),
+        ("答えは5万7500ドルです。", 57_500),
+        ("답은 5만 7,500달러입니다.", 57_500),
+        ("答案是 1.5亿 元。", 150_000_000),
+        ("答案是2万3千元。", 23_000),
+        ("共12万元，每人3万元。答案是 4。", 4),
+    ],
+)
+def test_ten_thousands_of_east_asia_are_counted(text: str, value: int) -> None:
+    number = read_number(text).number
+    assert number is not None
+    assert number.value == value
+
+
+def test_an_answer_that_is_still_the_same_number_is_stated() -> None:
+    reading = read_number("Let me check: the answer is still 18. There were 16 eggs.")
+    assert reading.number is not None
+    assert (reading.number.value, reading.is_stated) == (18, True)
