@@ -5,12 +5,11 @@ A name says little: a file is edited, a run folder stands for its last checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.file_hashes import hash_files
-from harness.training.model_loading import describe_model
 from harness.training.reward_settings import RewardSettings, reward_model_folder
 from harness.training.saved_state import SavedRun
 from harness.training.settings import TrainerSettings
@@ -19,8 +18,11 @@ from harness.types import Json, SkilldeltaError
 ANEW = "Name another --output, or start again with --resume false."
 
 
-def describe_sources(config: TrainerSettings) -> dict[str, Any]:
-    """The models that a run starts from, and the hashes of the other files that decide its weights or its best checkpoint."""
+def describe_sources(config: TrainerSettings, describe_model: Callable[[str], Json]) -> dict[str, Any]:
+    """The models that a run starts from, and the hashes of the other files that decide its weights or its best checkpoint.
+
+    `describe_model`: what is recorded of a model, by its name or folder.
+    """
     reward = reward_model_folder(config) if isinstance(config, RewardSettings) else ""
     models = {"base": config.model} | ({"reward_model": reward} if reward else {})
     files = {name: hash_files([Path(name)]) for name in (*config.eval_data, config.template) if name}

@@ -79,7 +79,7 @@ class TrainerRun:
         self.previous = saved_state.read_run(run_json)
         run_sources.check_same_method(self.folder, self.previous, self.method)
         run_folder.check_same_settings(self.folder, self.previous.config, self.config)
-        self.facts |= run_sources.describe_sources(self.config)
+        self.facts |= run_sources.describe_sources(self.config, model_loading.describe_model)
         run_sources.check_same_sources(self.folder, self.previous, data, self.facts)
         progress = saved_state.read_progress(checkpoint)
         self.is_complete = self.previous.status == "done"
@@ -103,7 +103,9 @@ class TrainerRun:
 
     def begin(self, **facts: Any) -> None:
         """Writes run.json before the first step: the settings, and the data by their hashes."""
-        sources = self.facts if "files" in self.facts else run_sources.describe_sources(self.config)
+        sources = (
+            self.facts if "files" in self.facts else run_sources.describe_sources(self.config, model_loading.describe_model)
+        )
         if self.previous:
             run_sources.check_same_sources(self.folder, self.previous, facts["data"], sources)
             run_folder.check_steps(self.folder, self.total)
