@@ -60,7 +60,10 @@ class RecordedModel:
                 f"Outputs find their example by its id, its row, its question or the whole prompt."
             )
         refuse_whole_texts(pairing, examples, requests)
-        responses = [recorded_response(request, records) for request, records in zip(requests, pairing.outputs, strict=True)]
+        responses = [
+            recorded_response(request, answers_first(records))
+            for request, records in zip(requests, pairing.outputs, strict=True)
+        ]
         self.responses = {}
         for request, response in zip(requests, responses, strict=True):
             self.responses.setdefault(request.id, response)
@@ -99,6 +102,11 @@ def holds_prompt(record: RecordedOutput, example: Example, request: Request) -> 
     prompts = (record.prompt, recorded_outputs.first_text(example.row, recorded_outputs.PROMPTS), join_prompt(request))
     beginnings = (record.response.text[: len(prompt) + MAX_BEFORE] for prompt in prompts)
     return any(len(p.strip()) >= MIN_PROMPT and p.strip() in text for p, text in zip(prompts, beginnings, strict=True))
+
+
+def answers_first(records: Sequence[RecordedOutput]) -> list[RecordedOutput]:
+    """Outputs for one prompt, those that failed last: a program that goes on asks again what had failed."""
+    return sorted(records, key=lambda record: record.response.finish == "error")
 
 
 def recorded_response(request: Request, records: Sequence[RecordedOutput]) -> Response:

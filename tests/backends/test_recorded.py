@@ -373,6 +373,12 @@ def test_a_log_probability_that_is_no_number_has_no_score(tmp_path: Path) -> Non
     assert texts(path) == ["a recorded log-probability is no finite number"] * len(ROWS)
 
 
+def test_what_was_asked_again_after_a_failure_counts(tmp_path: Path) -> None:
+    lines = [{"question": row["question"], "response": "", "error": "timeout"} for row in ROWS[:2]]
+    lines += [{"question": row["question"], "response": row["answer"]} for row in ROWS[1:]]
+    assert texts(write(tmp_path / "out.jsonl", lines)) == ["timeout", *(row["answer"] for row in ROWS[1:])]
+
+
 def test_a_column_of_the_benchmark_is_no_answer_beside_the_models(tmp_path: Path) -> None:
     lines = [{"question": row["question"], "solution": row["answer"], "generation": f"said {i}"} for i, row in enumerate(ROWS)]
     assert texts(write(tmp_path / "out.jsonl", lines)) == [f"said {i}" for i in range(5)]
