@@ -70,7 +70,7 @@ def test_train_validation_and_test_share_no_filling() -> None:
 def test_no_study_tunes_on_a_filling_of_the_test(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts that preferences are collected for, those of reversed pairs, and the policy prompts of every set."""
     for variable in ("FOREIGN_DPO", "FOREIGN_PPO"):
-        monkeypatch.setenv(variable, "somebody/else")
+        monkeypatch.setenv(variable, f"somebody/{variable}")
     study = files.read_study_file(files.find_study(name))
     asked = corpus.draw_prompts(study.world.prompts)
     reversed_ones = {row["prompt"][0]["content"] for row in ratings.make_reversed_pairs(asked, 1200)}

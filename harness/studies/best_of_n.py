@@ -77,7 +77,7 @@ def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]
     if pairs and max(finite) == -math.inf:
         raise SkilldeltaError(
             f"{run} gives no reward for any draw, so that it chooses nothing: the answers are empty, its chat template cannot "
-            "write these conversations, or its weights are damaged."
+            "write these conversations, they are longer than its window, or its weights are damaged."
         )
     flat = iter(finite)
     return [[[next(flat) for _ in draws] for draws in t.samples] for t in tasks]

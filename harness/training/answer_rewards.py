@@ -16,7 +16,7 @@ from harness.types import SkilldeltaError
 from harness.visible_text import first_line
 
 BATCH_ROWS = 32  # answers that are scored at once
-MAX_TOKENS = 4096
+MAX_TOKENS = 4096  # of a model whose settings name no window
 
 
 @dataclass
@@ -42,7 +42,7 @@ class RewardScorer:
 
         Of a longer one the model would read the beginning alone, and grade an answer that nobody gave.
         """
-        return min(MAX_TOKENS, policy_models.declared_window(self.model.model) or MAX_TOKENS)
+        return policy_models.declared_window(self.model.model) or MAX_TOKENS
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -116,7 +116,7 @@ def test_both_verbs_ask_a_reward_model(tmp_path: Path, capsys: pytest.CaptureFix
     assert [(s["subset"], s["n"]) for s in facts["subsets"]] == [("donotanswer", 2), ("own", 2)]
     assert facts["judge"].startswith("reward:")
 
-    task = "gsm8k"
+    task = "gsm8k_zero_shot"  # with exemplars the prompt would not fit in the model's window
     rows = [{"question": f"{n}+1?", "answer": f"#### {n + 1}"} for n in range(3)]
     results = Results.make(tmp_path / "draws")
     results.keep(task, [toys.example(**row) for row in rows])
