@@ -9,7 +9,7 @@ from typing import Any
 from harness.file_hashes import hash_content, hash_stream
 from harness.types import digest
 
-WEIGHTS = (".safetensors", ".bin", ".gguf")  # files of a model's folder whose content counts; logs and caches beside them change
+WEIGHTS = (".safetensors", ".bin", ".gguf")  # of a model's folder what counts; logs and caches beside it change
 
 
 def find_places(arguments: Sequence[str]) -> tuple[str, ...]:
