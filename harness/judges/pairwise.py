@@ -42,10 +42,11 @@ class PairwiseJudge:
 
     def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
         """A preference for each question about two answers; none for another: it would be compared with an empty text."""
-        is_pair = [compares_answers(q.criterion, q.reference) for q in questions]
         return [
-            Grade(self.grade(q.prompt, q.response, q.reference)) if pair else Grade(None, why=NO_SINGLE)
-            for q, pair in zip(questions, is_pair, strict=True)
+            Grade(self.grade(q.prompt, q.response, q.reference))
+            if compares_answers(q.criterion, q.reference)
+            else Grade(None, why=NO_SINGLE)
+            for q in questions
         ]
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:

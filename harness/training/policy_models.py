@@ -13,7 +13,7 @@ from torch import nn
 from harness.atomic_files import atomic_folder
 from harness.bounded_files import UnreadableFileError, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, find_problem
-from harness.prompts.text_limits import WINDOWS
+from harness.prompts.text_limits import config_window
 from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.model_loading import (
@@ -126,9 +126,8 @@ def check_sequences(model: nn.Module, rows: Sequence[Sequence[int]], name: str, 
 
 def declared_window(model: nn.Module) -> int:
     """The most tokens that the model takes at once by its settings; 0 where they do not say."""
-    config: Any = getattr(inner_model(model), "config", None)
-    text = config.get_text_config() if config is not None else None
-    return next((size for name in WINDOWS if isinstance(size := getattr(text, name, None), int)), 0)
+    config = getattr(inner_model(model), "config", None)
+    return config_window(config) if config is not None else 0
 
 
 def has_position_table(model: nn.Module, window: int) -> bool:

@@ -11,11 +11,9 @@ from typing import Any
 
 from harness.file_hashes import hash_files
 from harness.training.reward_settings import RewardSettings, reward_model_folder
-from harness.training.saved_state import SavedRun
+from harness.training.saved_state import ANEW, SavedRun
 from harness.training.settings import TrainerSettings
 from harness.types import Json, SkilldeltaError
-
-ANEW = "Name another --output, or start again with --resume false."
 
 
 def describe_sources(config: TrainerSettings, describe_model: Callable[[str], Json]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,15 @@ class TrainerRun:
     def folder(self) -> Path:
         return Path(self.config.out)
 
+    @cached_property
+    def sources(self) -> dict[str, Any]:
+        """What the run is made from, as it lay there when it was first looked at."""
+        return run_sources.describe_sources(self.config, model_loading.describe_model)
+
     def find_checkpoint(self, data: Sequence[Json] = ()) -> Path | None:
         """The last checkpoint in the folder, after its log and costs are taken over; None: start from the beginning.
 
-        Raises SkilldeltaError for a folder with another program's checkpoints, and for a run under other settings or of other
-        `data`, models or files: even where it has ended, it is not the run that is asked for.
+        Raises SkilldeltaError for another program's checkpoints, and for a run, even ended, of other settings, data or models.
         """
         checkpoint, run_json = run_folder.latest_checkpoint(self.folder), self.folder / "run.json"
         if checkpoint is not None and not run_json.is_file():
@@ -79,8 +84,7 @@ class TrainerRun:
         self.previous = saved_state.read_run(run_json)
         run_sources.check_same_method(self.folder, self.previous, self.method)
         run_folder.check_same_settings(self.folder, self.previous.config, self.config)
-        self.facts |= run_sources.describe_sources(self.config, model_loading.describe_model)
-        run_sources.check_same_sources(self.folder, self.previous, data, self.facts)
+        run_sources.check_same_sources(self.folder, self.previous, data, self.sources)
         progress = saved_state.read_progress(checkpoint)
         self.is_complete = self.previous.status == "done"
         self.log_history, self.best, self.memory = list(progress.log_history), progress.best, dict(progress.carried)
@@ -103,13 +107,10 @@ class TrainerRun:
 
     def begin(self, **facts: Any) -> None:
         """Writes run.json before the first step: the settings, and the data by their hashes."""
-        sources = (
-            self.facts if "files" in self.facts else run_sources.describe_sources(self.config, model_loading.describe_model)
-        )
-        if self.previous:
-            run_sources.check_same_sources(self.folder, self.previous, facts["data"], sources)
+        if self.previous:  # checked here too: a trainer of somebody's own may have named no data before
+            run_sources.check_same_sources(self.folder, self.previous, facts["data"], self.sources)
             run_folder.check_steps(self.folder, self.total)
-        self.facts |= sources | facts
+        self.facts |= self.sources | facts
         if parallel.is_writer():
             warn_of_slow_type(self.config)
             if facts.get("lost"):
